@@ -1,0 +1,200 @@
+"""From chapters to pages: execute with papermill, check the claims, render with Jupyter Book.
+
+    book/*.ipynb --papermill--> OUT/stage/book/*.ipynb --claims--> jupyter-book -W --keep-going --> OUT/html
+
+A chapter is executed again only if its fingerprint changed, and the pages are rendered again only if the stage did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hollow import chapters as chapters_
+from hollow import claims as claims_
+
+
+class BookError(ValueError):
+    """What is wrong with the book: one line for each chapter, claim or page."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build did: chapters executed and reused, claims checked, and the first page (None if not rendered)."""
+
+    executed: tuple[str, ...]
+    reused: tuple[str, ...]
+    claims: int
+    page: Path | None
+
+
+def build(
+    root: str | Path = ".",
+    *,
+    preset: str = "lite",
+    parameters: Mapping[str, Any] | None = None,
+    force: bool = False,
+    jobs: int | None = None,
+    chapters: Sequence[str] | None = None,
+    render: bool = True,
+    out: str | Path | None = None,
+) -> Built:
+    """Build the book in the folder `root` and return what was done.
+
+    Parameters
+    ----------
+    root : path
+        Folder with `_config.yml`, `_toc.yml` and `book/`.
+    preset : {"lite", "smoke", "paper"}
+        Size of the samples and of the live training.
+    parameters : mapping, optional
+        The other parameters: `images` and `models` (paths), `device`, `seed`.
+    force : bool
+        Execute every chapter, whatever its fingerprint says.
+    jobs : int, optional
+        Chapters that run side by side, by default one for each core. The cores are shared among them.
+    chapters : sequence of str, optional
+        Chapters to execute, by name or number ("01"), by default all. With a choice the pages are left alone.
+    render : bool
+        Whether to render the pages.
+    out : path, optional
+        Folder for the stage and the pages, by default `root/_build`.
+
+    Raises
+    ------
+    BookError
+        If a chapter fails, a claim does not hold or a page has a warning. A failed chapter is not staged; the others
+        are, and the pages of the last good build stay as they are.
+    ValueError
+        If a preset, parameter or chapter is unknown.
+    """
+    root = Path(root).resolve()
+    if not (root / "_toc.yml").exists():
+        raise ValueError(f"{root} holds no book (no _toc.yml); run in the repository or name it")
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs={jobs}; expected at least 1")
+    out = Path(out or root / "_build").resolve()
+    stage = out / "stage"
+    values = chapters_.complete(preset, parameters)
+    sources = chapters_.find(root, chapters)
+    for source in sources:
+        chapters_.check_known(source, values)
+    claims = claims_.load(root / "book" / "claims.toml")
+
+    prints = {source: chapters_.fingerprint(root, source, values) for source in sources}
+    staged = {source: stage / "book" / source.name for source in sources}
+    todo = [s for s in sources if force or chapters_.staged_fingerprint(staged[s]) != prints[s]]
+    failures = chapters_.execute_all(root, stage / "book", {s: prints[s] for s in todo}, values, jobs)
+
+    strangers = {claim.chapter for claim in claims} - {source.stem for source in chapters_.find(root)}
+    failures += [f"claims.toml names the chapter {name}, which book/ does not hold" for name in sorted(strangers)]
+    checked = {}
+    for source in sources:
+        if staged[source].exists():
+            checked[source.stem], broken = claims_.check(claims, source.stem, chapters_.read(staged[source]), preset)
+            failures += broken
+    if failures:
+        raise BookError("\n".join(failures))
+
+    page = None
+    if render and chapters is None:
+        _sync(root, stage)
+        (stage / "book" / "status.md").write_text(_status(list(staged.values()), checked), encoding="utf-8")
+        page = _render(stage, out / "html")
+    executed = tuple(source.stem for source in todo)
+    reused = tuple(source.stem for source in sources if source not in todo)
+    return Built(executed, reused, sum(checked.values()), page)
+
+
+def _sync(root: Path, stage: Path) -> None:
+    """Make the stage hold exactly the book: its executed chapters, and copies of everything else."""
+    kept = {Path("book") / path.name for path in chapters_.find(root)}
+    for path in (root / "_config.yml", root / "_toc.yml", *_files(root / "book")):
+        name = path.relative_to(root)
+        if path.suffix != ".ipynb" and ".ipynb_checkpoints" not in name.parts:
+            (stage / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, stage / name)
+            kept.add(name)
+    for path in _files(stage):
+        if path.relative_to(stage) not in kept:
+            path.unlink()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _status(staged: Sequence[Path], checked: Mapping[str, int]) -> str:
+    """Return the status page: what was executed, when, where, with what, and how long it took."""
+    facts = {path.stem: chapters_.read(path)["metadata"]["hollow"] for path in staged}
+    last: dict[str, Any] = max(facts.values(), key=lambda fact: fact["date"], default={})
+    rows = [
+        f"| [](./{name}.ipynb) | {fact['seconds']:.1f} | {fact['date']} | {checked.get(name, 0)} |"
+        for name, fact in facts.items()
+    ]
+    parameters = ", ".join(f"`{name} = {value!r}`" for name, value in last.get("parameters", {}).items())
+    packages = ", ".join(f"{name} {number}" for name, number in last.get("versions", {}).items())
+    return "\n".join([
+        "# Status",
+        "",
+        "This page is written by the build from what the chapters recorded while they ran.",
+        "",
+        "| chapter | seconds | executed | claims checked |",
+        "|:--|--:|:--|--:|",
+        *rows,
+        "",
+        f"In all {sum(fact['seconds'] for fact in facts.values()):.0f} seconds, though chapters run side by side, "
+        f"and {sum(checked.values())} claims. A claim is a bound on a number that the prose relies on; "
+        "the build fails where one does not hold, so all of these do.",
+        "",
+        "Parameters",
+        f": {parameters}",
+        "",
+        "Versions",
+        f": {packages}",
+        "",
+        "Machine",
+        f": {last.get('machine')}",
+        "",
+        "Source",
+        f": commit {last.get('commit')}",
+        "",
+    ])
+
+
+def _render(stage: Path, html: Path) -> Path:
+    """Render the stage into the folder `html`, untouched if a page has a warning; return the first page."""
+    state = hashlib.sha256()
+    for path in _files(stage):
+        state.update(f"{path.relative_to(stage)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    mark, page = html / ".stage", html / "index.html"
+    if page.exists() and mark.exists() and mark.read_text() == state.hexdigest():
+        return page
+    # Every page is rendered anew: an incremental build would forget the warnings of the pages that it skips.
+    with tempfile.TemporaryDirectory(prefix="render-", dir=html.parent) as folder:
+        command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+        command += ["build", str(stage), "--path-output", folder, "-W", "--keep-going", "-q"]
+        run = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        log = html.parent / "render.log"
+        log.write_text(run.stdout, encoding="utf-8")
+        fresh = Path(folder) / "_build" / "html"
+        if run.returncode or not (fresh / "index.html").exists():
+            plain = re.sub(r"\x1b\[[0-9;]*m", "", run.stdout).replace(f"{stage}{os.sep}", "")
+            lines = re.findall(r"^.*(?:WARNING|ERROR|Error|Exception).*$", plain, re.MULTILINE)
+            lines = lines or plain.splitlines()[-3:]
+            raise BookError("\n".join([*dict.fromkeys(lines), f"the pages were not rendered; see {log}"]))
+        (fresh / ".stage").write_text(state.hexdigest())
+        with suppress(FileNotFoundError):
+            html.rename(Path(folder) / "old")
+        fresh.rename(html)
+    return page

@@ -1,0 +1,252 @@
+"""Chapters as files: their parameters, their fingerprints, and their execution side by side with papermill."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from hollow.files import atomic
+
+PRESETS = ("smoke", "lite", "paper")
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "matplotlib", "papermill", "jupyter-book")
+CHAPTERS = "[0-9][0-9]_*.ipynb"
+_COLOUR = r"\x1b\[[0-9;]*m"
+
+
+def find(root: Path, wanted: Sequence[str] | None = None) -> list[Path]:
+    """Return the chapters in `root/book`, or those of them that `wanted` names ("01" or "01_soap_bubble")."""
+    found = sorted((root / "book").glob(CHAPTERS))
+    if wanted is None:
+        return found
+    for name in wanted:
+        if not any(name in (path.stem, path.stem[:2]) for path in found):
+            raise ValueError(f"unknown chapter {name!r}; expected one of {', '.join(path.stem for path in found)}")
+    return [path for path in found if {path.stem, path.stem[:2]} & set(wanted)]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a notebook as plain data."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not a notebook: {error}") from None
+
+
+def defaults(path: Path) -> dict[str, Any]:
+    """Return the parameters of a chapter, that is, what its cell tagged `parameters` assigns."""
+    cells = [cell for cell in read(path)["cells"] if "parameters" in cell["metadata"].get("tags", ())]
+    lines = ast.parse("\n".join("".join(cell["source"]) for cell in cells)).body
+    return {
+        target.id: ast.literal_eval(line.value)
+        for line in lines if isinstance(line, ast.Assign)
+        for target in line.targets if isinstance(target, ast.Name)
+    }
+
+
+def complete(preset: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the parameters of a build with paths made absolute; a ValueError names what is wrong with one."""
+    values = {**(given or {}), "preset": preset}
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
+    for name, builtin in (("images", "procedural"), ("models", "")):
+        if values.get(name, builtin) != builtin:
+            path = Path(values[name]).expanduser().resolve()
+            if not path.exists():
+                raise ValueError(f"{name} {path} does not exist; expected a path or {builtin!r}")
+            values[name] = str(path)
+    return values
+
+
+def check_known(path: Path, values: Mapping[str, Any]) -> None:
+    """Raise a ValueError if `values` has a parameter that the chapter does not know."""
+    known = defaults(path)
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{path.stem} has no parameter {name!r}; expected one of {', '.join(known) or 'none'}")
+
+
+# ---- fingerprints
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that a chapter's numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            raise ValueError(f"{name} is not installed; run pip install 'hollow-latents[book]'") from None
+    return found
+
+
+def fingerprint(root: Path, path: Path, values: Mapping[str, Any]) -> str:
+    """Return the hash of all that a chapter's outputs depend on: text, package, models, versions, parameters."""
+    state = hashlib.sha256(json.dumps([dict(values), versions()], sort_keys=True).encode())
+    models = Path(values.get("models") or root / "data" / "models")
+    for file in (path, root / "constraints.txt", *sorted((root / "src").rglob("*.py")), *_files(models)):
+        if file.exists():
+            state.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    if (images := values.get("images", "procedural")) != "procedural":
+        for file in _files(Path(images)):  # too many to read: size and time stand for the content
+            state.update(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}\n".encode())
+    return state.hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def staged_fingerprint(path: Path) -> str | None:
+    """Return the fingerprint that an executed chapter was made under, or None if there is none."""
+    return read(path)["metadata"].get("hollow", {}).get("fingerprint") if path.exists() else None
+
+
+# ---- execution
+
+
+def execute_all(
+    root: Path, stage: Path, prints: Mapping[Path, str], values: Mapping[str, Any], jobs: int | None = None
+) -> list[str]:
+    """Execute chapters side by side into the folder `stage` and return one line for each that failed.
+
+    Parameters
+    ----------
+    root : Path
+        The repository; chapters run in `root/book`.
+    stage : Path
+        Where whole executed chapters go; one that failed leaves nothing there.
+    prints : mapping of Path to str
+        The chapters to execute, and their fingerprints.
+    values : mapping
+        Their parameters.
+    jobs : int, optional
+        Chapters at a time, by default one for each core. The cores are shared among them.
+    """
+    if not prints:
+        return []
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = min(jobs or cores, len(prints))
+    facts = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _commit(root),
+        "machine": _machine(cores, values),
+        "versions": versions(),
+        "parameters": dict(values),
+    }
+    env = {
+        **os.environ,
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores // jobs))),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # one set by the user would draw nothing
+        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the user's
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    failures: list[str] = []
+    running: dict[str, subprocess.Popen[str]] = {}
+    with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(prints), desc="chapters", disable=None) as bar:
+        futures = {}
+        for path, mark in prints.items():
+            job = pool.submit(_execute, path, stage / path.name, values, {**facts, "fingerprint": mark}, env, running)
+            futures[job] = path.stem
+        try:
+            pending = set(futures)
+            while pending:
+                bar.set_postfix_str(", ".join(running))
+                done, pending = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
+                for future in done:
+                    error = future.exception()
+                    if error is None:
+                        tqdm.write(f"  {futures[future]} executed in {future.result():.1f} s")
+                    else:
+                        tqdm.write(f"  {futures[future]} FAILED")
+                        failures.append(f"{futures[future]}: {error}")
+                    bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(running.values()):
+                process.terminate()
+            raise
+    return failures
+
+
+def _execute(
+    source: Path, target: Path, values: Mapping[str, Any], facts: Mapping[str, Any], env: Mapping[str, str],
+    running: dict[str, subprocess.Popen[str]],
+) -> float:  # fmt: skip
+    """Execute one chapter in its own process and return its seconds; a ValueError says in one line where it failed."""
+    start = time.perf_counter()
+    own = defaults(source)
+    changed = json.dumps({name: value for name, value in values.items() if value != own[name]})  # JSON is YAML
+    target.unlink(missing_ok=True)  # whatever happens now, what was there is out of date
+    with atomic(target) as part:
+        command = [sys.executable, "-m", "papermill", str(source), str(part), "-y", changed, "--no-progress-bar"]
+        command += ["--cwd", str(source.parent)]
+        process = subprocess.Popen(command, env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        running[source.stem] = process
+        _, said = process.communicate()
+        del running[source.stem]
+        if process.returncode:
+            raise ValueError(_failure(source, part, said))
+        seconds = time.perf_counter() - start
+        _finish(part, {**facts, "seconds": seconds})
+    return seconds
+
+
+def _failure(source: Path, part: Path, said: str) -> str:
+    """Return the cell and the error in one line, from the notebook that papermill leaves behind."""
+    places = {cell["id"]: f"cell {number} ({cell['id']})" for number, cell in enumerate(read(source)["cells"], 1)}
+    where, error = "before its first cell", (said.strip().splitlines() or ["no message"])[-1]
+    with suppress(ValueError):  # an empty notebook: papermill did not get as far as writing it
+        for cell in read(part)["cells"]:
+            if cell["metadata"].get("papermill", {}).get("status") in ("running", "failed"):
+                where = places.get(cell["id"], "in its parameters")
+            for output in cell.get("outputs", ()):
+                if output["output_type"] == "error":
+                    where, error = places.get(cell["id"], "in its parameters"), f"{output['ename']}: {output['evalue']}"
+    return f"{where}: {re.sub(_COLOUR, '', error).strip().splitlines()[0]}"
+
+
+def _finish(part: Path, facts: Mapping[str, Any]) -> None:
+    """Keep what the status page reports, and drop what would differ from run to run or name this machine's folders."""
+    notebook = read(part)
+    for cell in notebook["cells"]:
+        if "injected-parameters" in cell["metadata"].get("tags", ()):
+            cell["id"] = "injected-parameters"
+        cell["metadata"].pop("papermill", None)
+        cell["metadata"].pop("execution", None)
+    notebook["metadata"].pop("papermill", None)
+    notebook["metadata"]["hollow"] = dict(facts)
+    part.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _commit(root: Path) -> str:
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return run.stdout.strip() or "unknown"
+
+
+def _machine(cores: int, values: Mapping[str, Any]) -> str:
+    device = str(values.get("device", "cpu"))
+    if device.startswith("cuda"):
+        import torch
+
+        device = torch.cuda.get_device_name(device)
+    return f"{platform.system()} {platform.machine()}, {cores} cores, device {device}"

@@ -1,0 +1,70 @@
+"""Checkpoints: the trainer's whole state in one safetensors file, with its hash and what it belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hollow.files import atomic
+from hollow.trainer import Trainer
+
+_FORMAT = "hollow-checkpoint-1"
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _identity(trainer: Trainer, source: str) -> dict[str, str]:
+    """Return what must agree between a checkpoint and the run that resumes it; the number of steps may grow."""
+    free = ("steps", "log_every", "checkpoint_every", "grids")
+    fixed = {k: v for k, v in asdict(trainer.recipe).items() if k not in free}
+    return {
+        "experiment": trainer.experiment.name,
+        "recipe": json.dumps(fixed),
+        "seed": str(trainer.seed),
+        "images": source,
+        "n_images": str(len(trainer.images)),
+    }
+
+
+def save(trainer: Trainer, path: str | Path, source: str = "") -> None:
+    """Write the trainer's whole state to `path` in one piece, with its SHA-256 in the header."""
+    tensors = trainer.state()
+    header = {"format": _FORMAT, "done": str(trainer.done), "sha256": _digest(tensors), **_identity(trainer, source)}
+    with atomic(path) as part:
+        save_file(tensors, part, header)
+
+
+def load(trainer: Trainer, path: str | Path, source: str = "") -> None:
+    """Set the trainer to the state in `path`.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or belongs to another experiment, recipe, seed or data set.
+    """
+    mend = "delete it to start again"
+    try:
+        with safe_open(path, "pt") as file:
+            header, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"checkpoint {path} cannot be read ({error}); {mend}") from error
+    if header.get("format") != _FORMAT or header.get("sha256") != _digest(tensors):
+        raise ValueError(f"checkpoint {path} is damaged: its contents do not have the recorded SHA-256; {mend}")
+    for key, expected in _identity(trainer, source).items():
+        if header.get(key) != expected:
+            raise ValueError(
+                f"checkpoint {path} has {key} {header.get(key)}, this run {expected}; choose another --out, or {mend}"
+            )
+    trainer.load_state(tensors, int(header["done"]))

@@ -1,0 +1,71 @@
+"""Pictures of pictures: samples in a grid, and decoded paths as strips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from hollow.figures.style import WIDTH
+
+
+def mosaic(images: Tensor, columns: int) -> Tensor:
+    """Return one picture of the `images` in rows of `columns`, uint8 of shape (H, W, 3).
+
+    `images` is uint8, or float in [-1, 1], of shape (n, 3, height, width).
+    """
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images of shape {tuple(images.shape)}; expected (n, 3, height, width)")
+    if images.dtype != torch.uint8:
+        images = images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    return make_grid(images, nrow=columns, padding=2, pad_value=255).permute(1, 2, 0)
+
+
+def gallery(images: Tensor, columns: int = 8, *, title: str = "", ax: Axes | None = None) -> Axes:
+    """Draw `images` of shape (n, 3, height, width) in rows of `columns`."""
+    picture = mosaic(images, columns)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(WIDTH, WIDTH * picture.shape[0] / picture.shape[1] + 0.3 * bool(title)))
+    ax.imshow(np.asarray(picture), interpolation="nearest")
+    ax.set(title=title, xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def strips(
+    paths: Tensor,
+    *,
+    columns: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    column_label: str = "",
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw decoded paths, one a row from left to right.
+
+    Parameters
+    ----------
+    paths : Tensor
+        Images of shape (T, n, 3, height, width), as a generator decodes a path of n pairs at T positions.
+    columns, rows : sequence of str, keyword-only
+        Labels of the T columns and of the n rows.
+    column_label : str, keyword-only
+        What the labels of the columns are, such as the position lambda.
+    """
+    if paths.ndim != 5:
+        raise ValueError(f"paths of shape {tuple(paths.shape)}; expected (T, n, 3, height, width)")
+    steps, n = paths.shape[:2]
+    ax = gallery(paths.transpose(0, 1).flatten(0, 1), steps, title=title, ax=ax)
+    size = paths.shape[-1] + 2
+    ax.set_xlabel(column_label)
+    if columns:
+        ax.set_xticks(size * (np.arange(steps) + 0.5), columns)
+    if rows:
+        ax.set_yticks(size * (np.arange(n) + 0.5), rows)
+    ax.tick_params(length=0)
+    return ax

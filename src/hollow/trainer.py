@@ -1,0 +1,183 @@
+"""Both networks and their optimisers, advanced one step at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hollow import priors
+from hollow.dcgan import SIZE, Discriminator, Generator, init_he, init_normal
+from hollow.experiments import Experiment, Recipe
+
+_LATENTS, _GRID, _ORDER, _INIT = range(4)  # streams of random numbers
+
+
+class Trainer:
+    """Both networks, their optimisers and the averaged generator, advanced one step at a time.
+
+    The number of steps done is the only state of the random streams: the latents and images of step k depend on
+    (`seed`, k) alone, so that a resumed run repeats an undisturbed one.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Prior, latent dimension and architecture.
+    recipe : Recipe
+        Widths, optimiser, penalty and averaging.
+    images : Tensor
+        Training images, uint8 of shape (n, 3, 64, 64).
+    device : str, keyword-only
+        "cpu" or "cuda".
+    seed : int, keyword-only
+    bf16 : bool, keyword-only
+        Convolutions in bfloat16 and channels_last; the weights stay float32.
+
+    Notes
+    -----
+    Losses are the non-saturating ones of Goodfellow et al. (2014), in nats. Source: Appendix A; chapter 07.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        recipe: Recipe,
+        images: Tensor,
+        *,
+        device: str = "cpu",
+        seed: int = 0,
+        bf16: bool = True,
+    ) -> None:
+        if images.dtype != torch.uint8 or images.shape[1:] != (3, SIZE, SIZE):
+            raise ValueError(
+                f"images are {images.dtype} of shape {tuple(images.shape)}; expected uint8 (n, 3, {SIZE}, {SIZE})"
+            )
+        if len(images) < recipe.batch:
+            raise ValueError(f"{len(images)} images are fewer than a batch of {recipe.batch}; give more images")
+        self.experiment, self.recipe, self.seed, self.bf16 = experiment, recipe, seed, bf16
+        self.device = torch.device(device)
+        self.images = images.to(self.device)
+        self.prior = priors.get(experiment.prior, experiment.dim)
+        self.generator = Generator(experiment.dim, width=recipe.width, arch=experiment.arch)
+        self.discriminator = Discriminator(width=recipe.width)
+        init = torch.Generator().manual_seed(self._stream(_INIT, 0))
+        if recipe.init == "he":
+            init_he(self.generator, init, median_norm=self.prior.median_norm)
+            init_he(self.discriminator, init)
+        else:
+            init_normal(self.generator, init)
+            init_normal(self.discriminator, init)
+        layout = torch.channels_last if bf16 else torch.contiguous_format
+        self.generator.to(self.device, memory_format=layout)
+        self.discriminator.to(self.device, memory_format=layout)
+        self.averaged = Generator(experiment.dim, width=recipe.width, arch=experiment.arch)
+        self.averaged.to(self.device, memory_format=layout).load_state_dict(self.generator.state_dict())
+        self.averaged.requires_grad_(False)
+        self.optimisers = {
+            name: torch.optim.Adam(net.parameters(), recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True)
+            for name, net in (("generator", self.generator), ("discriminator", self.discriminator))
+        }
+        self.done = 0
+        self._epoch, self._order = -1, torch.empty(0)
+
+    def _stream(self, kind: int, index: int) -> int:
+        return int(np.random.SeedSequence([self.seed, kind, index]).generate_state(1, np.uint64)[0] >> 1)
+
+    def latents(self, n: int, step: int, stream: int = _LATENTS) -> Tensor:
+        """Return the `n` latents of a step, shape (n, D)."""
+        z = self.prior.sample(n, torch.Generator().manual_seed(self._stream(stream, step)))
+        return z.to(self.device)
+
+    def batch(self, step: int) -> Tensor:
+        """Return the real images of a step in [-1, 1], shape (batch, 3, 64, 64); each epoch has its own order."""
+        size = self.recipe.batch
+        epoch, place = divmod(step, len(self.images) // size)
+        if epoch != self._epoch:
+            order = torch.Generator().manual_seed(self._stream(_ORDER, epoch))
+            self._epoch, self._order = epoch, torch.randperm(len(self.images), generator=order).to(self.device)
+        x = self.images[self._order[place * size : (place + 1) * size]]
+        x = x.contiguous(memory_format=torch.channels_last) if self.bf16 else x
+        return x.float().div_(127.5).sub_(1)
+
+    def step(self) -> dict[str, Tensor]:
+        """Update discriminator and generator once on one batch of fakes, and return the losses in nats."""
+        recipe, discriminator = self.recipe, self.discriminator
+        real, z = self.batch(self.done), self.latents(recipe.batch, self.done)
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+        with autocast:
+            fake = self.generator(z)
+            d_loss = (
+                F.softplus(-discriminator(real).float()).mean()
+                + F.softplus(discriminator(fake.detach()).float()).mean()
+            )
+        self.optimisers["discriminator"].zero_grad()
+        d_loss.backward()
+        losses = {"d_loss": d_loss.detach()}
+        if recipe.r1_gamma and self.done % recipe.r1_every == 0:
+            with autocast:
+                penalty = self._r1(real)
+            (penalty * recipe.r1_every).backward()
+            losses["r1"] = penalty.detach()
+        self.optimisers["discriminator"].step()
+
+        discriminator.requires_grad_(False)  # the generator's update needs no gradient of the discriminator's weights
+        with autocast:
+            g_loss = F.softplus(-discriminator(fake).float()).mean()
+        self.optimisers["generator"].zero_grad()
+        g_loss.backward()
+        self.optimisers["generator"].step()
+        discriminator.requires_grad_(True)
+        self._average()
+        self.done += 1
+        return losses | {"g_loss": g_loss.detach()}
+
+    def _r1(self, real: Tensor) -> Tensor:
+        """Return gamma / 2 times the mean squared gradient norm of the logit on real images."""
+        real = real.detach().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(self.discriminator(real).float().sum(), real, create_graph=True)
+        return self.recipe.r1_gamma / 2 * gradient.float().square().sum((1, 2, 3)).mean()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # The average starts short, so that early samples do not show the initial weights.
+        decay = min(self.recipe.ema, (1 + self.done) / (10 + self.done))
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.generator.parameters()), 1 - decay)
+
+    @torch.no_grad()
+    def samples(self, n: int = 64) -> Tensor:
+        """Return `n` images of the averaged generator, always of the same latents, shape (n, 3, 64, 64)."""
+        return self.averaged(self.latents(n, 0, _GRID)).float().cpu()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return every tensor that a resumed run needs, by name."""
+        tensors = {}
+        for name, net in self._networks().items():
+            tensors |= {f"{name}.{key}": value for key, value in net.state_dict().items()}
+        for name, optimiser in self.optimisers.items():
+            for i, moments in optimiser.state_dict()["state"].items():
+                tensors |= {f"adam.{name}.{i}.{key}": value for key, value in moments.items()}
+        return {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+
+    def load_state(self, tensors: dict[str, Tensor], done: int) -> None:
+        """Continue after step `done` from the tensors that `state` returned."""
+        for name, net in self._networks().items():
+            net.load_state_dict({k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")})
+        for name, optimiser in self.optimisers.items():
+            whole: dict[str, Any] = optimiser.state_dict()
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in tensors.items():
+                if key.startswith(f"adam.{name}."):
+                    _, _, i, moment = key.split(".")
+                    moments.setdefault(int(i), {})[moment] = value
+            optimiser.load_state_dict(whole | {"state": moments})
+        self.done = done
+
+    def _networks(self) -> dict[str, torch.nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator, "averaged": self.averaged}
+
+    def finite(self) -> bool:
+        """Return whether every weight is finite."""
+        return all(bool(torch.isfinite(p).all()) for net in self._networks().values() for p in net.parameters())

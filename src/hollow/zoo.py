@@ -1,0 +1,183 @@
+"""Trained generators: float16 weights in safetensors, a JSON manifest beside them, hashes checked on loading."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hollow import experiments, priors
+from hollow.dcgan import Generator
+from hollow.files import atomic, sha256
+from hollow.priors import Prior
+from hollow.trainer import Trainer
+
+PORTRAITS_LICENCE = "CC BY 4.0"
+PHOTOGRAPHS_LICENCE = "that of the photographs; weights trained on CelebA are for non-commercial research only"
+_SOURCE = Path(__file__).resolve().parents[2]  # the repository, where the package runs from it
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained generator, the prior that it was trained with, and its manifest."""
+
+    name: str
+    generator: Generator
+    prior: Prior
+    manifest: dict[str, Any]
+
+    @torch.no_grad()
+    def decode(self, z: Tensor, *, batch: int = 256) -> Tensor:
+        """Return images in [-1, 1] as float32 on the CPU, shape (..., 3, 64, 64), for latents of shape (..., D)."""
+        device = next(self.generator.parameters()).device
+        flat = z.reshape(-1, z.shape[-1]).to(device, torch.float32)
+        images = torch.cat([self.generator(part).cpu() for part in flat.split(batch)])
+        return images.reshape(*z.shape[:-1], *images.shape[1:])
+
+
+def folder(models: str | Path | None = None) -> Path:
+    """Return where weights are looked for: `models` if given, else those that travel with the package."""
+    if models:
+        return Path(models)
+    packaged = Path(__file__).parent / "models"
+    return packaged if packaged.is_dir() else _SOURCE / "data" / "models"
+
+
+def available(models: str | Path | None = None) -> list[str]:
+    """Return the names of the models in a folder, snapshots (`name@step`) included."""
+    return sorted(path.stem for path in folder(models).glob("*.safetensors") if path.with_suffix(".json").exists())
+
+
+def snapshots(name: str, models: str | Path | None = None) -> list[tuple[int, str]]:
+    """Return (step, name) of a model's snapshots over training and of its end, in order of the steps."""
+    pattern = re.compile(re.escape(name) + r"@(\d+)")
+    found = [(int(match[1]), other) for other in available(models) if (match := pattern.fullmatch(other))]
+    return [*sorted(found), (manifest(name, models)["steps"], name)]
+
+
+def manifest(name: str, models: str | Path | None = None) -> dict[str, Any]:
+    """Return a model's manifest; a ValueError names the command that makes a missing one."""
+    path = folder(models) / f"{name}.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        stem = name.split("@")[0]
+        make = f"make it with: hollow train {experiments.get(stem).name}"
+        raise ValueError(f"there is no model {name!r} in {path.parent}; {make}") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"manifest {path} cannot be read ({error}); restore it or train the model again") from error
+
+
+def load(name: str, models: str | Path | None = None, *, device: str = "cpu") -> Model:
+    """Return a trained model by name, such as "normal", or a snapshot of it, such as "normal@500".
+
+    Parameters
+    ----------
+    name : str
+        A row of `hollow.experiments.TABLE`, with "@step" for a snapshot.
+    models : path, optional
+        Folder of weights and manifests; by default those that are shipped.
+    device : str, keyword-only
+        Where the generator is put; its weights are float32 there.
+
+    Raises
+    ------
+    ValueError
+        If the model is unknown or missing (with the command that makes it), or its file is not the one
+        that the manifest describes.
+    """
+    record = manifest(name, models)
+    path = folder(models) / f"{name}.safetensors"
+    mend = "restore the file or train the model again"
+    if not path.exists():
+        raise ValueError(f"weights {path} are missing although their manifest is there; {mend}")
+    if (found := sha256(path)) != record["sha256"]:
+        raise ValueError(
+            f"weights {path} have SHA-256 {found[:12]}..., the manifest says {record['sha256'][:12]}...; {mend}"
+        )
+    try:
+        weights = {key: value.float() for key, value in load_file(path).items()}
+        generator = Generator(record["dim"], width=record["recipe"]["width"], arch=record["arch"])
+        generator.load_state_dict(weights)
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        raise ValueError(f"weights {path} do not fit their manifest ({error}); {mend}") from error
+    generator.eval().requires_grad_(False).to(device)
+    return Model(name, generator, priors.get(record["prior"], record["dim"]), record)
+
+
+def export(
+    trainer: Trainer, name: str, models: str | Path, *, images: str, preset: str, command: str, seconds: float | None
+) -> Path:
+    """Write the averaged generator in float16, with a manifest of where it comes from, and return its path.
+
+    `seconds` is the training time, None for a run that was resumed. A ValueError says if a weight does not fit float16.
+    """
+    experiment, recipe = trainer.experiment, trainer.recipe
+    half = {key: value.cpu().half().contiguous() for key, value in trainer.averaged.state_dict().items()}
+    if not all(bool(torch.isfinite(value).all()) for value in half.values()):
+        raise ValueError(f"weights of {name} are not finite in float16; train with another seed or a lower lr")
+    path = Path(models) / f"{name}.safetensors"
+    with atomic(path) as part:
+        save_file(half, part)
+    record = {
+        "name": name,
+        "experiment": experiment.name,
+        "prior": experiment.prior,
+        "dim": experiment.dim,
+        "arch": experiment.arch,
+        "preset": preset,
+        "recipe": asdict(recipe),
+        "steps": trainer.done,
+        "seed": trainer.seed,
+        "images": images,
+        "n_images": len(trainer.images),
+        "seconds": seconds,
+        "command": command,
+        "torch": torch.__version__.split("+")[0],
+        "hardware": hardware(str(trainer.device)),
+        "commit": commit(),
+        "created": datetime.now(UTC).date().isoformat(),
+        "licence": PORTRAITS_LICENCE if images == "procedural" else PHOTOGRAPHS_LICENCE,
+        "bytes": path.stat().st_size,
+        "sha256": sha256(path),
+    }
+    with atomic(path.with_suffix(".json")) as part:
+        part.write_text(json.dumps(record, indent=1) + "\n")
+    return path
+
+
+def hardware(device: str = "cpu") -> str:
+    """Return the processor, or the GPU, in words."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    words = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        words = found[1] if found else words
+    return f"{words}, {torch.get_num_threads()} threads"
+
+
+def commit() -> str | None:
+    """Return the git commit of the package's repository, "+" behind it if src differs, or None outside one."""
+
+    def git(words: str) -> str:
+        return subprocess.run(
+            ["git", *shlex.split(words)], cwd=_SOURCE, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse --short=12 HEAD") + ("+" if git("status --porcelain src") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
