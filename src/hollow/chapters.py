@@ -211,13 +211,12 @@ def _failure(source: Path, part: Path, said: str) -> str:
     """Return the cell and the error in one line, from the notebook that papermill leaves behind."""
     places = {cell["id"]: f"cell {number} ({cell['id']})" for number, cell in enumerate(read(source)["cells"], 1)}
     where, error = "before its first cell", (said.strip().splitlines() or ["no message"])[-1]
-    with suppress(ValueError):  # an empty notebook: papermill did not get as far as writing it
+    with suppress(ValueError):  # not a notebook: papermill did not get as far as writing it
         for cell in read(part)["cells"]:
-            if cell["metadata"].get("papermill", {}).get("status") in ("running", "failed"):
+            if cell["metadata"].get("papermill", {}).get("start_time"):  # the last one begun is the one that failed
                 where = places.get(cell["id"], "in its parameters")
-            for output in cell.get("outputs", ()):
-                if output["output_type"] == "error":
-                    where, error = places.get(cell["id"], "in its parameters"), f"{output['ename']}: {output['evalue']}"
+            errors = [output for output in cell.get("outputs", ()) if output["output_type"] == "error"]
+            error = f"{errors[0]['ename']}: {errors[0]['evalue']}" if errors else error
     return f"{where}: {re.sub(_COLOUR, '', error).strip().splitlines()[0]}"
 
 

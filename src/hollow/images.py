@@ -11,7 +11,6 @@ import json
 import os
 import stat
 import threading
-import warnings
 import zipfile
 import zlib
 from collections import Counter, deque
@@ -24,13 +23,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from hollow.files import atomic
 
 VERSION = 1  # part of the key: raise it when the same file would give other pixels
 FEWEST = 64  # one batch
-MAX_BYTES = 2**26  # of one image file; Pillow's MAX_IMAGE_PIXELS bounds what it unpacks to
+HUGE = 2**26  # bytes of a file or pixels of an image beyond which it is not decoded
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # never EPS, which would start Ghostscript
 CELEBA = ("celeba/img_align_celeba", "img_align_celeba", "celeba/img_align_celeba.zip", "img_align_celeba.zip")
@@ -38,6 +37,7 @@ CHUNK = 64  # images per task of the thread pool
 
 PathLike = str | os.PathLike[str]
 Entry = tuple[str, int, int, int]  # name, bytes, and two numbers that change with the content
+Pixels = Generator[bytes | str, None, None]  # the pixels of each image, or one word on why it is skipped
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +125,8 @@ def load(
     default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "hollow"
     folder = Path(cache or os.environ.get("HOLLOW_CACHE") or default).expanduser()
     with _contents(path) as (entries, read):
+        if not entries:
+            raise ValueError(f"no images in {str(path)!r}; expected names that end in {' '.join(SUFFIXES)}")
         limit = min(limit or len(entries), len(entries))
         key = hashlib.sha256(repr((VERSION, size, limit, entries)).encode()).hexdigest()[:32]
         images = _cached(folder, key, size, path)
@@ -188,16 +190,18 @@ def _is_image(name: str) -> bool:
 
 
 def _decode(blob: bytes, size: int) -> bytes | str:
-    """Return the pixels of one image, (3, size, size) in C order, or ``"tiny"``."""
+    """Return the pixels of one image, (3, size, size) in C order, or why it is left out."""
     image: Image.Image = Image.open(io.BytesIO(blob), formats=FORMATS)
     if min(image.size) < size / 2:
         return "tiny"
+    if image.width * image.height > HUGE:
+        return "huge"
     image.draft(None, (2 * size, 2 * size))  # large JPEGs are decoded at 1/2, 1/4 or 1/8
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):  # convert() would clip at 255
         image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
     elif image.mode in ("I", "F"):
-        raise ValueError(f"mode {image.mode} does not say what is white")
+        raise ValueError(f"mode {image.mode} does not tell which value is white")
     elif image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     width, height = image.size
@@ -208,16 +212,14 @@ def _decode(blob: bytes, size: int) -> bytes | str:
     return np.asarray(image).transpose(2, 0, 1).tobytes()
 
 
-def _decoded(
-    path: Path, entries: list[Entry], read: Callable[[int], bytes], size: int
-) -> Generator[bytes | str, None, None]:
-    """Yield the pixels of each image in turn, or in one word why it is skipped."""
+def _decoded(path: Path, entries: list[Entry], read: Callable[[int], bytes], size: int) -> Pixels:
+    """Decode all entries in order."""
 
     def decode(i: int) -> bytes | str:
         name, length, *_ = entries[i]
         try:
-            return _decode(read(i), size) if length <= MAX_BYTES else "huge"
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+            return _decode(read(i), size) if length <= HUGE else "huge"
+        except Image.DecompressionBombError:
             return "huge"
         except MemoryError:
             raise
@@ -244,15 +246,11 @@ def _decoded(
         pool.shutdown(cancel_futures=True)
 
 
-def _build(
-    stem: Path, path: Path, items: Generator[bytes | str, None, None], size: int, limit: int, progress: bool
-) -> None:
+def _build(stem: Path, path: Path, items: Pixels, size: int, limit: int, progress: bool) -> None:
     """Write the first `limit` pixel items to ``stem.u8`` and what is known of them to ``stem.json``."""
     count, crc, skipped = 0, 0, Counter[str]()
     bar = tqdm(total=limit, desc="caching images", unit=" images", disable=None if progress else True)
-    with atomic(f"{stem}.u8") as data, open(data, "wb") as file, closing(items), bar, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd metadata
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with atomic(f"{stem}.u8") as data, open(data, "wb") as file, bar, closing(items):
         for item in items:
             if isinstance(item, str):
                 skipped[item] += 1

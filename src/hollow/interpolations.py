@@ -81,7 +81,7 @@ def get(name: str, prior: Any = None, **params: Any) -> Path:
     prior : Prior, optional
         Needed by all but linear, spherical and normalized.
     **params
-        `alpha` for stable, `pole` for spherical and spherical-cauchy-linear.
+        `alpha` in (0, 2], 1.5 by default, for stable; `pole` for spherical and spherical-cauchy-linear.
 
     Raises
     ------
@@ -94,8 +94,6 @@ def get(name: str, prior: Any = None, **params: Any) -> Path:
     allowed = [p.name for p in inspect.signature(build).parameters.values()][1:]
     if unknown := sorted(set(params) - set(allowed)):
         raise ValueError(f"path {name!r} has no parameter {unknown[0]!r}; it has: {', '.join(allowed) or 'none'}")
-    if name == "stable" and "alpha" not in params:
-        raise ValueError("path 'stable' needs alpha in (0, 2], as in get('stable', prior, alpha=1.5)")
     if prior is None and name not in FREE:
         raise ValueError(f"path {name!r} depends on the prior; call get({name!r}, prior)")
     try:
@@ -123,8 +121,8 @@ def _coordinate_law(prior: Any) -> Law:
     return law
 
 
-def _stable(prior: Any, *, alpha: float, name: str = "stable") -> Path:
-    return CoordinateTransport(_coordinate_law(prior), alpha, name)
+def _stable(prior: Any, *, alpha: float = 1.5, name: str = "") -> Path:
+    return CoordinateTransport(_coordinate_law(prior), alpha, name or f"stable(alpha={alpha:g})")
 
 
 def _radial(prior: Any, *, pole: Tensor | None = None) -> Path:
@@ -143,8 +141,8 @@ def _transport_matched(prior: Any) -> Path:
             return UniformMatched(scale)
     if (alpha := _stability(law)) is None:
         raise ValueError(
-            f"the law of linear points is written out for normal, uniform, cauchy and stable coordinates, not for {law};"
-            " try 'gaussian-copula'"
+            "the law of linear points is written out for normal, uniform, cauchy and stable coordinates, "
+            f"not for {law}; try 'gaussian-copula'"
         )
     return WeightedSum("transport-matched", alpha)
 
@@ -171,6 +169,6 @@ PATHS: dict[str, Callable[..., Path]] = {
     "spherical-cauchy-linear": _radial,
     "transport-matched": _transport_matched,
     "gaussian-copula": lambda prior: _stable(prior, alpha=2.0, name="gaussian-copula"),
-    "stable": lambda prior, *, alpha: _stable(prior, alpha=alpha),
+    "stable": lambda prior, *, alpha=1.5: _stable(prior, alpha=alpha),
 }
 FREE = ("linear", "spherical", "normalized")

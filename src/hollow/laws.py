@@ -23,7 +23,7 @@ HUGE = 1e300  # quantiles are clamped here: small stable indices would overflow
 
 def choose(mask: npt.NDArray[np.bool_], yes: Callable[[Array], Array], no: Callable[[Array], Array], *arrays: Array) -> Array:
     """Evaluate ``yes`` where ``mask`` holds and ``no`` elsewhere, each only on its own elements."""
-    out = np.empty(mask.shape)
+    out = np.empty(mask.shape, dtype=arrays[0].dtype)
     out[mask] = yes(*(a[mask] for a in arrays))
     out[~mask] = no(*(a[~mask] for a in arrays))
     return out

@@ -167,11 +167,14 @@ class Trainer:
             net.load_state_dict({k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")})
         for name, optimiser in self.optimisers.items():
             whole: dict[str, Any] = optimiser.state_dict()
+            weights = optimiser.param_groups[0]["params"]
             moments: dict[int, dict[str, Tensor]] = {}
             for key, value in tensors.items():
                 if key.startswith(f"adam.{name}."):
                     _, _, i, moment = key.split(".")
-                    moments.setdefault(int(i), {})[moment] = value
+                    # Fused Adam walks raw memory: a moment must have the layout of its weight.
+                    like = value if moment == "step" else torch.empty_like(weights[int(i)]).copy_(value)
+                    moments.setdefault(int(i), {})[moment] = like
             optimiser.load_state_dict(whole | {"state": moments})
         self.done = done
 

@@ -1,0 +1,329 @@
+"""The `hollow` command: train, look at models and paths, test properties, build the book."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Commands import what they need themselves, so that --help and errors come at once.
+
+
+class _OneLine(TyperGroup):
+    """Commands whose expected errors are one line on standard error, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # the reader of our output has gone; typer ends quietly
+        except (ValueError, OSError) as error:
+            typer.echo(f"error: {error}", err=True)
+            raise SystemExit(2) from None
+        except KeyboardInterrupt as stop:
+            typer.echo(str(stop) or "interrupted", err=True)
+            raise SystemExit(130) from None
+
+
+app = typer.Typer(
+    cls=_OneLine,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Each command has its own help with examples: hollow train --help",
+)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same result.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto: the GPU where there is one.")]
+Models = Annotated[Path | None, typer.Option(help="Folder of trained models; by default those that are shipped.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as listed by: hollow models")]
+
+
+@app.callback()
+def _hollow() -> None:
+    """Priors, paths and generators behind The Hollow Latent Space.
+
+    \b
+    hollow models                         what can be loaded and trained
+    hollow sample normal                  draw faces from a shipped model
+    hollow path normal linear             decode straight lines between latents
+    hollow check normal cauchy-linear     test the four properties of a path
+    hollow train normal                   train a model yourself, in minutes
+    hollow book                           execute and render the book
+    """
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A row of the table of models: hollow models")],
+    preset: Annotated[str, typer.Option(help="Recipe: lite (minutes), smoke (seconds), paper (for a GPU).")] = "lite",
+    images: Annotated[
+        str | None, typer.Option(help='"procedural", or a folder or zip of images; by default as the model says.')
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Updates of both networks, instead of the recipe's.")] = None,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write; runs/NAME by default.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Train a model.
+
+    Ctrl-C stops with a checkpoint and --resume continues. The folder gets the weights and their manifest, a checkpoint, log.jsonl (losses) and samples/ (grids).
+
+    \b
+    Examples
+      hollow train normal                                 4,000 steps on procedural portraits
+      hollow train normal --preset smoke --out /tmp/try   a few steps, to see that it works
+      hollow train celeba-normal --images img_align_celeba.zip
+      hollow train cauchy --steps 8000 --device cuda
+      hollow train normal --resume                        go on after ctrl-C
+    """
+    from dataclasses import replace
+
+    from hollow import experiments, training
+    from hollow import images as images_
+
+    experiment, recipe = experiments.get(name), experiments.recipe(preset)
+    if steps is not None:
+        recipe = replace(recipe, steps=steps)
+    if images is None:
+        if experiment.images != "portraits":
+            raise ValueError(f"{name} is trained on photographs; give them with --images (a folder or zip)")
+        images = "procedural"
+    where, source = _device(device), "procedural"
+    if images == "procedural":
+        pixels = images_.dataset(images, recipe.n_images, seed=0)
+    else:
+        import torch
+
+        loaded = images_.load(images, limit=recipe.n_images)
+        pixels, source = torch.from_numpy(loaded.pixels), f"{Path(images).name}, {loaded.key}"
+        typer.echo(f"{len(pixels)} images from {images}, {loaded.skipped} skipped")
+    folder = out or Path("runs") / name
+    given = {"--preset": preset, "--images": images, "--steps": steps, "--seed": seed}
+    usual = {"--preset": "lite", "--images": "procedural", "--steps": None, "--seed": 0}
+    words = [str(word) for option in given if given[option] != usual[option] for word in (option, given[option])]
+    command = shlex.join(["hollow", "train", name, *words])
+    training.train(
+        experiment, recipe, folder, images=pixels, source=source, preset=preset, command=command, device=where, seed=seed,
+        resume=resume,
+    )  # fmt: skip
+    typer.echo(f"{folder / name}.safetensors is trained; see it with: hollow sample {name} --models {folder}")
+
+
+@app.command()
+def models(models: Models = None) -> None:
+    """List the models that can be loaded or trained.
+
+    \b
+    Examples
+      hollow models
+      hollow models --models runs/normal     models that you have trained
+    """
+    from hollow import experiments, zoo
+
+    here = zoo.available(models)
+    typer.echo(f"{'name':18}{'prior':24}{'D':>4}  {'network':9}{'images':11}{'steps':>7}  weights")
+    for name in [*experiments.TABLE, *(name for name in here if name not in experiments.TABLE)]:
+        row = experiments.TABLE.get(name.split("@")[0])
+        manifest = zoo.manifest(name, models) if name in here else {}
+        if row is None and not manifest:
+            continue
+        facts = [manifest.get(key, getattr(row, key, "")) for key in ("prior", "dim", "arch")]
+        data = row.images if row else manifest.get("images", "")
+        weights = f"{manifest['bytes'] / 1e6:.2f} MB" if manifest else f"hollow train {name}"
+        steps = str(manifest.get("steps", "-"))
+        typer.echo(f"{name:18}{facts[0]:24}{facts[1]:>4}  {facts[2]:9}{data:11}{steps:>7}  {weights}")
+
+
+@app.command()
+def sample(
+    name: Name,
+    out: Out = Path("samples.png"),
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 64,
+    seed: Seed = 0,
+    models: Models = None,
+    device: Device = "auto",
+) -> None:
+    """Draw images from a trained model.
+
+    Latents from the model's prior are decoded and drawn as a grid.
+
+    \b
+    Examples
+      hollow sample cauchy --out cauchy.png
+      hollow sample normal@500 --n 16              a snapshot after 500 steps
+      hollow sample normal --models runs/normal    a model that you have trained
+    """
+    import torch
+
+    from hollow import zoo
+
+    model = zoo.load(name, models, device=_device(device))
+    _save(model.decode(model.prior.sample(n, torch.Generator().manual_seed(seed))), out)
+
+
+@app.command()
+def path(
+    name: Name,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="linear, spherical, cauchy-linear ...")],
+    out: Out = Path("path.png"),
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of paths, one a row.")] = 6,
+    steps: Annotated[int, typer.Option(min=2, help="Positions on each path, from 0 to 1.")] = 9,
+    alpha: Annotated[float | None, typer.Option(help="Member of the stable family, for PATH stable.")] = None,
+    seed: Seed = 0,
+    models: Models = None,
+    device: Device = "auto",
+) -> None:
+    """Decode paths between random latents.
+
+    \b
+    Examples
+      hollow path normal linear --out linear.png
+      hollow path normal cauchy-linear --n 4 --steps 11
+      hollow path normal stable --alpha 1.5
+    """
+    import matplotlib.pyplot as plt
+    import torch
+
+    from hollow import figures, interpolations, zoo
+    from hollow.files import atomic
+
+    model = zoo.load(name, models, device=_device(device))
+    route = interpolations.get(path, model.prior, **({} if alpha is None else {"alpha": alpha}))
+    z0, z1 = model.prior.sample((2, n), torch.Generator().manual_seed(seed))
+    lam = torch.linspace(0, 1, steps)
+    figures.use()
+    columns = [f"{value:.2g}" for value in lam.tolist()]
+    figures.strips(model.decode(route(z0, z1, lam)), columns=columns, column_label="λ", title=f"{name}, {path}")
+    with atomic(out) as part:
+        plt.savefig(part, bbox_inches="tight")
+    typer.echo(f"wrote {out}")
+
+
+@app.command()
+def check(
+    prior: Annotated[str, typer.Argument(metavar="PRIOR", help='normal, cauchy, "student-t(nu=3)" ...')],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="linear, spherical, cauchy-linear ...")],
+    dim: Annotated[int, typer.Option(help="Latent dimension D.")] = 100,
+    n: Annotated[int, typer.Option("--n", min=20, help="Sample size of the test of the law.")] = 4000,
+    alpha: Annotated[float | None, typer.Option(help="Member of the stable family, for PATH stable.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Test the four properties of a path on a prior.
+
+    1 continuous, 2 shortest, 3 a sub-path lies on the path, 4 each point of the path has the prior's law.
+
+    \b
+    Examples
+      hollow check normal linear                   fails property 4
+      hollow check normal cauchy-linear            keeps it
+      hollow check "student-t(nu=3)" spherical-cauchy-linear --dim 50
+    """
+    import torch
+
+    from hollow import interpolations, priors, properties
+
+    law = priors.get(prior, dim)
+    route = interpolations.get(path, law, **({} if alpha is None else {"alpha": alpha}))
+    typer.echo(str(properties.check(law, route, n=n, generator=torch.Generator().manual_seed(seed))))
+
+
+@app.command()
+def faces(
+    out: Out = Path("faces.png"),
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of portraits.")] = 64,
+    seed: Seed = 0,
+) -> None:
+    """Draw a grid of procedural portraits.
+
+    \b
+    Examples
+      hollow faces
+      hollow faces --n 16 --seed 7 --out seven.png
+    """
+    from hollow.faces import portraits
+
+    _save(portraits(n, seed)[0], out)
+
+
+@app.command()
+def book(
+    preset: Annotated[str, typer.Option(help="lite, smoke (small samples, to try) or paper (GPU, CelebA).")] = "lite",
+    images: Annotated[str | None, typer.Option(help='"procedural", or a folder or zip of images.')] = None,
+    models: Annotated[Path | None, typer.Option(help="Folder of trained models instead of the shipped ones.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every chapter.")] = None,
+    chapter: Annotated[
+        list[str] | None, typer.Option(help='Execute this one only ("01"), without pages; may be repeated.')
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Execute chapters that have not changed, too.")] = False,
+    jobs: Annotated[int | None, typer.Option(help="Chapters side by side; one for each core by default.")] = None,
+    render: Annotated[bool, typer.Option(help="Render the pages.")] = True,
+    root: Annotated[Path | None, typer.Option(help="Folder of the book; by default this one or one above it.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to build; the book's _build by default.")] = None,
+) -> None:
+    """Execute and render the book.
+
+    A chapter is executed again only if it, the package, the models or the parameters changed.
+
+    \b
+    Examples
+      hollow book
+      hollow book --chapter 05 --preset smoke
+      hollow book --preset paper --images img_align_celeba.zip --models runs/paper --device cuda
+    """
+    from hollow.book import build
+
+    here = Path.cwd()
+    root = root or next((folder for folder in (here, *here.parents) if (folder / "_toc.yml").exists()), here)
+    given = {"images": images, "models": str(models) if models else None, "device": device, "seed": seed}
+    parameters = {key: value for key, value in given.items() if value is not None}
+    options: dict[str, Any] = {"force": force, "jobs": jobs, "chapters": chapter or None, "render": render, "out": out}
+    built = build(root, preset=preset, parameters=parameters, **options)
+    typer.echo(f"{len(built.executed)} chapters executed, {len(built.reused)} reused, {built.claims} claims hold")
+    if built.page:
+        typer.echo(f"open {built.page}")
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        kind = ""
+    if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
+        found = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu (torch sees no GPU here)"
+        raise ValueError(f"device {name!r} cannot be used; expected {found}")
+    return name
+
+
+def _save(images: Tensor, out: Path) -> None:
+    """Write images as one PNG, about square."""
+    from PIL import Image
+
+    from hollow.figures import mosaic
+    from hollow.files import atomic
+
+    picture = mosaic(images, columns=round(len(images) ** 0.5 + 0.49))
+    with atomic(out) as part:
+        Image.fromarray(picture.numpy()).save(part)
+    typer.echo(f"wrote {out}")
+
+
+def main() -> None:
+    """Run the `hollow` command."""
+    app(args=sys.argv[1:], prog_name="hollow")
