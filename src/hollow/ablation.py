@@ -17,7 +17,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.utils import save_image
 from tqdm import tqdm
@@ -28,13 +30,13 @@ from hollow.faces import portraits
 from hollow.files import atomic
 from hollow.trainer import Trainer
 
-STEPS = 400
-POINTS = (0, 10, 25, 50, 100, 150, 200, 300, 400)  # steps at which samples are measured
-PICTURES = (100, 200, 400)  # steps whose samples are kept, a row each
+STEPS = 300
+POINTS = (0, 10, 25, 50, 100, 150, 200, 250, 300)  # steps at which samples are measured
+PICTURES = (100, 200, 300)  # steps whose samples are kept, a row each
 SAMPLES = 256  # that are measured
 WINDOW = 20  # steps over which losses are averaged
 
-LITE = replace(PRESETS["lite"], steps=STEPS, n_images=4000)
+LITE = replace(PRESETS["lite"], steps=STEPS, batch=32, n_images=4000)
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,9 @@ VARIANTS = (
     Variant("no-r1", "no R1 penalty", "normal", replace(LITE, r1_gamma=0.0)),
     Variant(
         "appendix-a",
-        "Appendix A as printed, at width 16",
+        "all of Appendix A but its width",
         "normal",
-        replace(PRESETS["paper"], width=16, steps=STEPS, n_images=4000),
+        replace(PRESETS["paper"], width=LITE.width, steps=STEPS, batch=LITE.batch, n_images=LITE.n_images),
     ),
 )
 
@@ -173,6 +175,13 @@ def main(arguments: list[str] | None = None) -> None:
         record["command"] = shlex.join(["python", "-m", "hollow.ablation", *(arguments or sys.argv[1:])])
         with atomic(path) as part:
             part.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def pictures(folder: str | Path, name: str) -> Tensor:
+    """Return the recorded samples of a run, uint8 of shape (steps, 8, 3, 64, 64), a row for each of `PICTURES`."""
+    with Image.open(Path(folder) / f"ablation-{name}.png") as file:
+        sheet = torch.from_numpy(np.array(file.convert("RGB")))[2:, 2:]  # a border of 2 pixels around each
+    return sheet.unfold(0, 64, 66).unfold(1, 64, 66)
 
 
 def source() -> str:

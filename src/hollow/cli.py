@@ -42,10 +42,13 @@ app = typer.Typer(
     epilog="Each command has its own help with examples: hollow train --help",
 )
 
+Alpha = Annotated[float | None, typer.Option(help="Member of the stable family, for PATH stable.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same result.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto: the GPU where there is one.")]
 Models = Annotated[Path | None, typer.Option(help="Folder of trained models; by default those that are shipped.")]
+_USUAL = {"--preset": "lite", "--images": "procedural", "--steps": None, "--seed": 0}
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as listed by: hollow models")]
 
 
@@ -67,10 +70,8 @@ def _hollow() -> None:
 def train(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A row of the table of models: hollow models")],
     preset: Annotated[str, typer.Option(help="Recipe: lite (minutes), smoke (seconds), paper (for a GPU).")] = "lite",
-    images: Annotated[
-        str | None, typer.Option(help='"procedural", or a folder or zip of images; by default as the model says.')
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Updates of both networks, instead of the recipe's.")] = None,
+    images: Annotated[str | None, typer.Option(help='"procedural", or a folder or zip of images.')] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Updates, instead of the recipe's number.")] = None,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write; runs/NAME by default.")] = None,
@@ -78,7 +79,8 @@ def train(
 ) -> None:
     """Train a model.
 
-    Ctrl-C stops with a checkpoint and --resume continues. The folder gets the weights and their manifest, a checkpoint, log.jsonl (losses) and samples/ (grids).
+    Ctrl-C stops with a checkpoint and --resume continues. The folder gets the weights with their manifest, a
+    checkpoint, log.jsonl (losses) and samples/ (grids).
 
     \b
     Examples
@@ -90,33 +92,29 @@ def train(
     """
     from dataclasses import replace
 
+    import torch
+
     from hollow import experiments, training
     from hollow import images as images_
 
     experiment, recipe = experiments.get(name), experiments.recipe(preset)
     if steps is not None:
         recipe = replace(recipe, steps=steps)
+    where, folder = _device(device), out or Path("runs") / name
+    images = images or ("procedural" if experiment.images == "portraits" else None)
     if images is None:
-        if experiment.images != "portraits":
-            raise ValueError(f"{name} is trained on photographs; give them with --images (a folder or zip)")
-        images = "procedural"
-    where, source = _device(device), "procedural"
+        raise ValueError(f"{name} is trained on photographs; give them with --images (a folder or zip)")
     if images == "procedural":
-        pixels = images_.dataset(images, recipe.n_images, seed=0)
+        pixels, source = images_.dataset(images, recipe.n_images), images
     else:
-        import torch
-
         loaded = images_.load(images, limit=recipe.n_images)
-        pixels, source = torch.from_numpy(loaded.pixels), f"{Path(images).name}, {loaded.key}"
+        pixels, source = torch.from_numpy(loaded.pixels), f"{Path(images).name} {loaded.key}"
         typer.echo(f"{len(pixels)} images from {images}, {loaded.skipped} skipped")
-    folder = out or Path("runs") / name
-    given = {"--preset": preset, "--images": images, "--steps": steps, "--seed": seed}
-    usual = {"--preset": "lite", "--images": "procedural", "--steps": None, "--seed": 0}
-    words = [str(word) for option in given if given[option] != usual[option] for word in (option, given[option])]
-    command = shlex.join(["hollow", "train", name, *words])
+    options = {"--preset": preset, "--images": images, "--steps": steps, "--seed": seed}
+    words = [str(word) for option in options.items() if option not in _USUAL.items() for word in option]
     training.train(
-        experiment, recipe, folder, images=pixels, source=source, preset=preset, command=command, device=where, seed=seed,
-        resume=resume,
+        experiment, recipe, folder, images=pixels, source=source, preset=preset, device=where, seed=seed, resume=resume,
+        command=shlex.join(["hollow", "train", name, *words]),
     )  # fmt: skip
     typer.echo(f"{folder / name}.safetensors is trained; see it with: hollow sample {name} --models {folder}")
 
@@ -134,16 +132,11 @@ def models(models: Models = None) -> None:
 
     here = zoo.available(models)
     typer.echo(f"{'name':18}{'prior':24}{'D':>4}  {'network':9}{'images':11}{'steps':>7}  weights")
-    for name in [*experiments.TABLE, *(name for name in here if name not in experiments.TABLE)]:
-        row = experiments.TABLE.get(name.split("@")[0])
-        manifest = zoo.manifest(name, models) if name in here else {}
-        if row is None and not manifest:
-            continue
-        facts = [manifest.get(key, getattr(row, key, "")) for key in ("prior", "dim", "arch")]
-        data = row.images if row else manifest.get("images", "")
-        weights = f"{manifest['bytes'] / 1e6:.2f} MB" if manifest else f"hollow train {name}"
-        steps = str(manifest.get("steps", "-"))
-        typer.echo(f"{name:18}{facts[0]:24}{facts[1]:>4}  {facts[2]:9}{data:11}{steps:>7}  {weights}")
+    for name in dict.fromkeys([*experiments.TABLE, *here]):
+        row, manifest = experiments.get(name.split("@")[0]), zoo.manifest(name, models) if name in here else {}
+        weights = f"{manifest['bytes'] / 1e6:.2f} MB" if manifest else f"none yet: hollow train {name}"
+        steps = manifest.get("steps", "")
+        typer.echo(f"{name:18}{row.prior:24}{row.dim:>4}  {row.arch:9}{row.images:11}{steps:>7}  {weights}")
 
 
 @app.command()
@@ -180,7 +173,7 @@ def path(
     out: Out = Path("path.png"),
     n: Annotated[int, typer.Option("--n", min=1, help="Number of paths, one a row.")] = 6,
     steps: Annotated[int, typer.Option(min=2, help="Positions on each path, from 0 to 1.")] = 9,
-    alpha: Annotated[float | None, typer.Option(help="Member of the stable family, for PATH stable.")] = None,
+    alpha: Alpha = None,
     seed: Seed = 0,
     models: Models = None,
     device: Device = "auto",
@@ -216,8 +209,8 @@ def check(
     prior: Annotated[str, typer.Argument(metavar="PRIOR", help='normal, cauchy, "student-t(nu=3)" ...')],
     path: Annotated[str, typer.Argument(metavar="PATH", help="linear, spherical, cauchy-linear ...")],
     dim: Annotated[int, typer.Option(help="Latent dimension D.")] = 100,
-    n: Annotated[int, typer.Option("--n", min=20, help="Sample size of the test of the law.")] = 4000,
-    alpha: Annotated[float | None, typer.Option(help="Member of the stable family, for PATH stable.")] = None,
+    n: Annotated[int, typer.Option("--n", min=20, help="Sample size of the test of property 4.")] = 4000,
+    alpha: Alpha = None,
     seed: Seed = 0,
 ) -> None:
     """Test the four properties of a path on a prior.
@@ -236,7 +229,7 @@ def check(
 
     law = priors.get(prior, dim)
     route = interpolations.get(path, law, **({} if alpha is None else {"alpha": alpha}))
-    typer.echo(str(properties.check(law, route, n=n, generator=torch.Generator().manual_seed(seed))))
+    typer.echo(properties.check(law, route, n=n, generator=torch.Generator().manual_seed(seed)))
 
 
 @app.command()
@@ -264,14 +257,11 @@ def book(
     models: Annotated[Path | None, typer.Option(help="Folder of trained models instead of the shipped ones.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of every chapter.")] = None,
-    chapter: Annotated[
-        list[str] | None, typer.Option(help='Execute this one only ("01"), without pages; may be repeated.')
-    ] = None,
+    chapter: Annotated[list[str] | None, typer.Option(help="Execute this one only, without pages; repeatable.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Execute chapters that have not changed, too.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Chapters side by side; one for each core by default.")] = None,
-    render: Annotated[bool, typer.Option(help="Render the pages.")] = True,
-    root: Annotated[Path | None, typer.Option(help="Folder of the book; by default this one or one above it.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to build; the book's _build by default.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the book; by default here or above.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to build; by default ROOT/_build.")] = None,
 ) -> None:
     """Execute and render the book.
 
@@ -289,7 +279,7 @@ def book(
     root = root or next((folder for folder in (here, *here.parents) if (folder / "_toc.yml").exists()), here)
     given = {"images": images, "models": str(models) if models else None, "device": device, "seed": seed}
     parameters = {key: value for key, value in given.items() if value is not None}
-    options: dict[str, Any] = {"force": force, "jobs": jobs, "chapters": chapter or None, "render": render, "out": out}
+    options: dict[str, Any] = {"force": force, "jobs": jobs, "chapters": chapter or None, "out": out}
     built = build(root, preset=preset, parameters=parameters, **options)
     typer.echo(f"{len(built.executed)} chapters executed, {len(built.reused)} reused, {built.claims} claims hold")
     if built.page:

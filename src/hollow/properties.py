@@ -5,7 +5,7 @@
     print(report)
 
 A prior is anything with `dim` and `sample(n, generator)`, a path any callable `path(z0, z1, lam)` with the shapes of
-`hollow.interpolations`; it is called with float64 latents. Chapter 6 shows the matrix of all priors and paths.
+`hollow.interpolations`; it gets float64 latents on the CPU. Chapter 6 shows the matrix of all priors and paths.
 """
 
 from collections.abc import Callable, Sequence
@@ -116,7 +116,7 @@ def check(
     """
     if n < 20:
         raise ValueError(f"n is {n}; the tests of property 4 need at least 20 draws")
-    z0, z1, fresh = (prior.sample(n, generator).double() for _ in range(3))
+    z0, z1, fresh = (prior.sample(n, generator).cpu().double() for _ in range(3))
     few = z0[:PAIRS], z1[:PAIRS]
     verdicts = (
         _continuity(path, *few, fresh, generator),
@@ -187,9 +187,9 @@ def _singular(path: PathLike, z: Tensor, generator: torch.Generator | None) -> l
 def _straightness(path: PathLike, z0: Tensor, z1: Tensor) -> Verdict:
     lam = torch.linspace(0, 1, 33, dtype=torch.float64)
     chord, points = z1 - z0, path(z0, z1, lam)
-    length = norm(chord).clamp_min(1e-9 * float(norm(z0).max()) + 1e-300)
-    along = (((points - z0) * chord).sum(-1) / length**2).clamp(0, 1)
-    off = (norm(points - z0 - along[..., None] * chord) / length).nan_to_num(nan=torch.inf).amax(0)
+    size = norm(chord).clamp_min(1e-9 * float(norm(z0).max()) + 1e-300)
+    along = (((points - z0) * chord).sum(-1) / size**2).clamp(0, 1)
+    off = (norm(points - z0 - along[..., None] * chord) / size).nan_to_num(nan=torch.inf).amax(0)
     straight = bool((off <= STRAIGHT).all())
     return _worst(2, off, STRAIGHT, z0, z1, GREAT_CIRCLE if not straight and _on_sphere(path, z0, z1) else "")
 
@@ -230,9 +230,9 @@ def _off_curve(points: Tensor, curve: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def _law(points: Tensor, fresh: Tensor, lams: Sequence[float], generator: torch.Generator | None) -> Verdict:
-    tests = tuple(
-        replace(test, lam=lam) for lam, x in zip(lams, points, strict=True) for test in law_test(x, fresh, generator)
-    )
+    # Enough permutations for the energy test to reject on its own after Bonferroni.
+    law = partial(law_test, y=fresh, generator=generator, permutations=70_000 * len(lams))
+    tests = tuple(replace(test, lam=lam) for lam, x in zip(lams, points, strict=True) for test in law(x))
     worst, p = min(tests, key=lambda test: test.p_value), combined(tests)
     return Verdict(4, p >= LEVEL, p, LEVEL, f"least p: {worst.name} at lam = {worst.lam:g}", tests=tests)
 

@@ -6,8 +6,9 @@ quantile, below 1e-9 for the uniform and Cauchy norms and for Kilcher's prior, b
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from scipy import special
@@ -57,7 +58,8 @@ class _Table:
 class TabulatedNorm(NormLaw):
     """Norm law given by its log-odds in the coordinate t = log r."""
 
-    nodes = 1200
+    nodes = 1200  # of the table
+    _kinks: Sequence[float] = ()  # values of t where the log-odds are not smooth
 
     @abstractmethod
     def _odds(self, t: Array, side: int) -> Array:
@@ -107,12 +109,15 @@ class TabulatedNorm(NormLaw):
 
 
 def _crossing(law: TabulatedNorm, low: float, high: float, target: float, side: int) -> tuple[float, float]:
-    """Narrow the interval [low, high] of t to where the log-odds cross ``target``."""
-    for _ in range(12):
+    """Narrow the interval [low, high] of t to one where the log-odds cross ``target``, by little."""
+    for _ in range(20):
         t = np.linspace(low, high, 9)
-        above = law._odds(t, side) > target
-        first = int(np.argmax(above)) if above.any() else 8
-        low, high = t[max(first - 1, 0)], t[first]
+        odds = law._odds(t, side)
+        first = int(np.argmax(odds > target)) if odds[-1] > target else 8
+        last = max(first - 1, 0)
+        low, high = t[last], t[first]
+        if abs(odds[first] - odds[last]) < 0.1 + 0.01 * abs(target) or first == last:
+            break
     return low, high
 
 
@@ -123,8 +128,10 @@ def _tabulate(law: TabulatedNorm) -> _Table:
     low = _crossing(law, low, center, -EDGE, -1)[0]
     high = _crossing(law, center, high, EDGE, 1)[1]
     scale = center - _crossing(law, low, center, -1.0, -1)[0]
-    half = np.arcsinh((center - low) / scale), np.arcsinh((high - center) / scale)
-    v = np.linspace(-half[0], half[1], law.nodes)
+    v = np.linspace(np.arcsinh((low - center) / scale), np.arcsinh((high - center) / scale), law.nodes)
+    for t in law._kinks:
+        v = np.append(v, np.arcsinh((t - center) / scale) + 0.2 * np.linspace(-1, 1, 401) ** 3)
+    v = np.unique(v)
     t = center + scale * np.sinh(v)
     below = t < center
     w = np.arcsinh(np.concatenate([law._odds(t[below], -1), law._odds(t[~below], 1)]))
@@ -145,6 +152,11 @@ class UniformNorm(TabulatedNorm):
     @property
     def support(self) -> tuple[float, float]:
         return (0.0, np.sqrt(self.dim))
+
+    @property
+    def _kinks(self) -> Sequence[float]:  # type: ignore[override]
+        # A power (dim + 1) / 2 of r^2 - 1 starts at r = 1; those at larger whole r^2 are smoother.
+        return tuple(float(special.logit(k / self.dim)) for k in range(1, min(self.dim, 6))) if self.dim < 6 else ()
 
     @property
     def _slopes(self) -> tuple[float, float]:
@@ -171,14 +183,9 @@ class UniformNorm(TabulatedNorm):
         return np.log(2) - np.log(x) - np.log((1 - share) * (1 + share))
 
 
-@dataclass(frozen=True)
-class StableNorm(TabulatedNorm):
-    """Norm of ``dim`` independent symmetric stable variables, 0 < alpha < 2 and not 1."""
-
+class _StableNorm(TabulatedNorm):
     alpha: float
     dim: int
-
-    nodes = 400
 
     @property
     def _slopes(self) -> tuple[float, float]:
@@ -187,24 +194,39 @@ class StableNorm(TabulatedNorm):
     @property
     def _range(self) -> tuple[float, float]:
         # Relative corrections are of order r^2 Gamma(3 / alpha) / Gamma(1 / alpha) below and dim r^-alpha above.
-        alpha = self.alpha
-        low = 0.5 * float(special.gammaln(1 / alpha) - special.gammaln(3 / alpha)) - 20
-        return (max(low, -690.0), min((40 + np.log(self.dim)) / alpha + 2, 690.0))
+        low = 0.5 * float(special.gammaln(1 / self.alpha) - special.gammaln(3 / self.alpha)) - 20
+        return (max(low, -690.0), min((40 + np.log(self.dim)) / self.alpha + 2, 690.0))
 
     def _odds(self, t: Array, side: int) -> Array:
-        if self.dim == 1:
-            return inversion.stable_size(t, self.alpha)
         return inversion.stable(t, self.alpha, self.dim, side)
 
 
 @dataclass(frozen=True)
-class CauchyNorm(StableNorm):
+class StableNorm(_StableNorm):
+    """Norm of ``dim`` >= 2 independent symmetric stable variables, 0 < alpha < 2."""
+
+    alpha: float
+    dim: int
+
+
+@dataclass(frozen=True)
+class CauchyNorm(_StableNorm):
     """Norm of ``dim`` independent Cauchy(0, 1) variables."""
 
-    alpha: float = 1.0
-    dim: int = 1
+    dim: int
 
-    nodes = 1200
+    alpha = 1.0
+    nodes = 3000
+
+
+@dataclass(frozen=True)
+class StableSize(_StableNorm):
+    """Size of one symmetric stable variable, 0 < alpha < 2 and not 1."""
+
+    alpha: float
+
+    dim = 1
+    nodes = 2400
 
     def _odds(self, t: Array, side: int) -> Array:
-        return inversion.stable(t, 1.0, self.dim, side)
+        return inversion.stable_size(t, self.alpha)

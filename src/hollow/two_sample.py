@@ -79,7 +79,7 @@ def _ks(name: str, a: Array, b: Array) -> LawTest:
     return LawTest(name, float(stats.kstwo.sf(distance, max(1, round(len(a) / 2)))), distance, float(spread), len(a))
 
 
-def _energy(x: Tensor, y: Tensor, generator: torch.Generator | None, permutations: int, enough: int = ENOUGH) -> LawTest:
+def _energy(x: Tensor, y: Tensor, generator: torch.Generator | None, permutations: int) -> LawTest:
     pooled = torch.cat((x, y)).abs()
     scale = pooled[pooled > 0].median() if pooled.any() else torch.tensor(1.0, dtype=x.dtype)
     x, y = torch.asinh(x / scale), torch.asinh(y / scale)
@@ -91,16 +91,16 @@ def _energy(x: Tensor, y: Tensor, generator: torch.Generator | None, permutation
     matrix = matrix.float()
     device = generator.device if generator is not None else "cpu"
     done = larger = 0
-    while done < permutations and larger < enough:
+    while done < permutations and larger < ENOUGH:
         size = (min(8192, permutations - done), len(x))
         sign = torch.randint(2, size, generator=generator, device=device, dtype=torch.int8).cpu().float() * 2 - 1
         hits = ((sign @ matrix * sign).sum(1) >= floor).cumsum(0)
-        if larger + int(hits[-1]) >= enough:
-            done += int((hits < enough - larger).sum()) + 1
-            larger = enough
+        if larger + int(hits[-1]) >= ENOUGH:
+            done += int((hits < ENOUGH - larger).sum()) + 1
+            larger = ENOUGH
         else:
             done, larger = done + size[0], larger + int(hits[-1])
-    p = larger / done if larger >= enough else (larger + 1) / (done + 1)
+    p = larger / done if larger >= ENOUGH else (larger + 1) / (done + 1)
     effect = observed / (2 * float(across.sum()) or 1.0)
     return LawTest("energy", p, effect, np.nan, len(x))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+import torch
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
@@ -68,8 +69,7 @@ def norms_by_dimension(
     panels named in `log` have a logarithmic axis.
     """
     rows = -(-len(norms) // 2)
-    figure, grid = plt.subplots(rows, 2, figsize=(WIDTH, 2.4 * rows), squeeze=False)
-    axes = list(grid.flat)
+    axes = list(plt.subplots(rows, 2, figsize=(WIDTH, 2.4 * rows), squeeze=False)[1].flat)
     for ax, (name, by_dim) in zip(axes, norms.items(), strict=False):
         shades = sns.light_palette(COLOURS.get(name, BLACK), len(by_dim) + 2)[2:]
         for colour, (dim, (law, values)) in zip(shades, by_dim.items(), strict=True):
@@ -78,7 +78,7 @@ def norms_by_dimension(
         ax.set(title=name, xlabel="norm of z", ylabel=per)
         ax.legend()
     for ax in axes[len(norms) :]:
-        figure.delaxes(ax)
+        ax.remove()
     return axes[: len(norms)]
 
 
@@ -107,14 +107,18 @@ def against(
     measured: Mapping[str, ArrayLike] | None = None,
     *,
     at: ArrayLike | None = None,
+    marker: str = "",
     colours: Mapping[str, str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw exact curves over `x` as lines, and measured values of the same names as points, at `at` or `x` too."""
+    """Draw exact curves over `x` as lines, with a `marker` at each x if given, and measured values as points.
+
+    Points take the colour of the line of the same name, and stand at `at`, by default at `x` too.
+    """
     ax = ax or plt.subplots()[1]
     chosen = dict(zip([*exact, *(set(measured or {}) - set(exact))], PALETTE, strict=False)) | dict(colours or {})
     for name, values in exact.items():
-        ax.plot(x, values, color=chosen[name], label=name)
+        ax.plot(x, values, marker=marker, markersize=4, color=chosen[name], label=name)
     for name, values in (measured or {}).items():
         label = f"{name}, simulated" if name in exact else name
         ax.plot(x if at is None else at, values, "o", color=chosen[name], markersize=4, alpha=0.8, label=label)
@@ -159,9 +163,7 @@ def clouds(drawn: Mapping[str, tuple[Prior, ArrayLike]], *, limit: float, levels
     `drawn` maps a title to a prior with a density and its points, shape (n, 2); points outside [-limit, limit]^2 are
     not drawn, and the lines of all panels are at the same densities.
     """
-    import torch  # here, so that the other figures do not wait for it
-
-    figure, axes = plt.subplots(1, len(drawn), figsize=(WIDTH, WIDTH / len(drawn) + 0.3), sharey=True, squeeze=False)
+    _, axes = plt.subplots(1, len(drawn), figsize=(WIDTH, WIDTH / len(drawn) + 0.3), sharey=True, squeeze=False)
     side = np.linspace(-limit, limit, 241)
     grid = torch.as_tensor(np.stack(np.meshgrid(side, side), -1))
     heights = {title: prior.log_prob(grid).numpy() / np.log(10) for title, (prior, _) in drawn.items()}

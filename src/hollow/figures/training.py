@@ -36,9 +36,9 @@ def curves(
     for i, (name, (x, y)) in enumerate(series.items()):
         colour, dashes = PALETTE[i % len(PALETTE)], DASHES[i % len(DASHES)]
         ax.plot(x, y, color=colour, linestyle=dashes, marker=marker, markersize=4, label=name)
-    for name, y in (levels or {}).items():
-        ax.axhline(y, color="0.6", linewidth=1, zorder=0)
-        ax.annotate(name, (1, y), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
+    for name, level in (levels or {}).items():
+        ax.axhline(level, color="0.6", linewidth=1, zorder=0)
+        ax.annotate(name, (1, level), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
                     ha="right", va="bottom", fontsize=8, color="0.35")  # fmt: skip
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return ax

@@ -1,0 +1,282 @@
+"""The pipeline on a book of three tiny chapters: what is executed, what is refused, what is left alone."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hollow import chapters, claims
+from hollow.book import BookError, build
+
+ROOT = Path(__file__).parents[1]
+PARAMETERS = 'preset = "lite"\nimages = "procedural"\nmodels = ""\ndevice = "cpu"\nseed = 0'
+GLUE = 'from myst_nb import glue\n\nglue("value", {"smoke": 1, "lite": 2}[preset] + seed, display=False)'
+TOC = """format: jb-book
+root: book/index
+chapters:
+  - file: book/01_one
+  - file: book/02_two
+  - file: book/status
+"""
+CONFIG = "title: Tiny\nexecute:\n  execute_notebooks: 'off'\nsphinx:\n  config:\n    html_context: {default_mode: auto}\n"
+
+
+def write_chapter(root, name, *code, text="The value is {glue:text}`value:.1f`."):
+    cells = [{"cell_type": "markdown", "id": "title", "metadata": {}, "source": f"# Chapter {name}\n\n{text}"}]
+    for number, source in enumerate((PARAMETERS, *code)):
+        cells.append({
+            "cell_type": "code", "id": f"code-{number}", "execution_count": None, "outputs": [], "source": source,
+            "metadata": {"tags": ["parameters"]} if number == 0 else {},
+        })
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    path = root / "book" / f"{name}.ipynb"
+    path.write_text(json.dumps(notebook))
+    return path
+
+
+def write_book(root):
+    (root / "book").mkdir(parents=True)
+    (root / "_toc.yml").write_text(TOC)
+    (root / "_config.yml").write_text(CONFIG)
+    (root / "book" / "index.md").write_text("# Tiny\n\n[One](01_one.ipynb)\n")
+    (root / "book" / "claims.toml").write_text('[01_one.value]\nmin = 1\nmax = 2\nwhy = "the title says so"\n')
+    write_chapter(root, "01_one", GLUE)
+    write_chapter(root, "02_two", GLUE)
+    return root
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    root = write_book(tmp_path_factory.mktemp("built"))
+    return root, build(root)
+
+
+@pytest.fixture
+def book(built, tmp_path):
+    """Return a copy of a book that is already built."""
+    shutil.copytree(built[0], tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def staged(root, name):
+    return root / "_build" / "stage" / "book" / f"{name}.ipynb"
+
+
+def test_builds_everything_from_nothing(built):
+    root, done = built
+    assert done.executed == ("01_one", "02_two")
+    assert done.reused == ()
+    assert done.claims == 1
+    assert done.page == root / "_build" / "html" / "index.html"
+    assert "The value is" in (root / "_build/html/book/01_one.html").read_text()
+    assert claims.glued(chapters.read(staged(root, "01_one"))) == {"value": "2"}
+
+
+def test_the_sources_stay_as_they_are(built):
+    assert "2" not in chapters.read(built[0] / "book" / "01_one.ipynb")["cells"][-1]["outputs"]
+    assert chapters.read(built[0] / "book" / "01_one.ipynb")["cells"][-1]["execution_count"] is None
+
+
+def test_the_status_page_reports_the_run(built):
+    page = (built[0] / "_build/stage/book/status.md").read_text()
+    assert "01_one.ipynb" in page
+    assert f"python {chapters.versions()['python']}" in page
+    assert "preset = 'lite'" in page
+    assert "1 claims" in page
+
+
+def test_the_staged_chapter_holds_no_folder_of_this_machine(built):
+    assert str(built[0]) not in staged(built[0], "01_one").read_text()
+
+
+def test_nothing_is_done_twice(book):
+    page = book / "_build/html/book/01_one.html"
+    before, start = page.stat().st_mtime_ns, time.perf_counter()
+    done = build(book)
+    assert done.executed == ()
+    assert done.reused == ("01_one", "02_two")
+    assert page.stat().st_mtime_ns == before
+    assert time.perf_counter() - start < 5
+
+
+def test_only_what_changed_is_executed_and_the_page_follows(book):
+    write_chapter(book, "02_two", GLUE, text="A new sentence.")
+    assert build(book).executed == ("02_two",)
+    assert "A new sentence" in (book / "_build/html/book/02_two.html").read_text()
+
+
+@pytest.mark.parametrize(("arguments", "value"), [({"force": True}, "2"), ({"parameters": {"seed": -1}}, "1")])
+def test_force_and_parameters_execute_again(book, arguments, value):
+    assert build(book, chapters=["01"], **arguments).executed == ("01_one",)
+    assert claims.glued(chapters.read(staged(book, "01_one"))) == {"value": value}
+
+
+def test_presets_are_built_side_by_side_in_their_own_folders(book):
+    done = build(book, preset="smoke", out=book / "_build" / "smoke", chapters=["01"])
+    assert done.page is None
+    assert claims.glued(chapters.read(book / "_build/smoke/stage/book/01_one.ipynb")) == {"value": "1"}
+    assert claims.glued(chapters.read(staged(book, "01_one"))) == {"value": "2"}
+
+
+@pytest.mark.parametrize("changed", ["src/hollow/new.py", "constraints.txt", "data/models/normal.json", "book/01_one.ipynb"])
+def test_the_fingerprint_sees_each_input(book, changed):
+    def mark():
+        return chapters.fingerprint(book, book / "book" / "01_one.ipynb", {"preset": "lite"})
+
+    before = mark()
+    assert mark() == before
+    (book / changed).parent.mkdir(parents=True, exist_ok=True)
+    (book / changed).write_text("changed")
+    assert mark() != before
+
+
+def test_the_fingerprint_sees_parameters_and_images(book, tmp_path):
+    chapter, images = book / "book" / "01_one.ipynb", tmp_path / "images"
+    images.mkdir()
+    values = [{"preset": "lite"}, {"preset": "smoke"}, {"preset": "lite", "images": str(images)}]
+    marks = [chapters.fingerprint(book, chapter, value) for value in values]
+    (images / "1.png").write_text("image")
+    marks.append(chapters.fingerprint(book, chapter, values[2]))
+    assert len(set(marks)) == 4
+
+
+def test_a_chapter_that_raises_is_named_and_leaves_the_rest_alone(book):
+    page = (book / "_build/html/book/01_one.html").read_text()
+    write_chapter(book, "01_one", GLUE + "  # changed")
+    write_chapter(book, "02_two", "x = 1", "raise RuntimeError('no light in here\\nsecond line')")
+    with pytest.raises(BookError, match=r"^02_two: cell 4 \(code-2\): RuntimeError: no light in here$"):
+        build(book)
+    assert not staged(book, "02_two").exists()
+    assert "# changed" in staged(book, "01_one").read_text()
+    assert (book / "_build/html/book/01_one.html").read_text() == page
+    assert not list(staged(book, "02_two").parent.glob(".part*"))
+
+
+def test_a_kernel_that_dies_is_placed_too(book):
+    write_chapter(book, "02_two", "x = 1", "import os\n\nos._exit(3)")
+    with pytest.raises(BookError, match=r"^02_two: cell 4 \(code-2\): .*Kernel died$"):
+        build(book)
+
+
+def test_chapters_run_side_by_side(book, tmp_path):
+    wait = "import pathlib, time\n\nhere = pathlib.Path({!r})\n(here / {!r}).touch()\nstop = time.time() + 40\n"
+    wait += "while not (here / {!r}).exists():\n    assert time.time() < stop\n    time.sleep(0.1)"
+    write_chapter(book, "01_one", GLUE, wait.format(str(tmp_path), "a", "b"))
+    write_chapter(book, "02_two", GLUE, wait.format(str(tmp_path), "b", "a"))
+    assert build(book, jobs=2, render=False).executed == ("01_one", "02_two")
+
+
+def test_a_warning_of_the_renderer_is_an_error(book):
+    page = (book / "_build/html/book/index.html").read_text()
+    (book / "book" / "index.md").write_text("# Tiny\n\n[One](nowhere.ipynb)\n")
+    with pytest.raises(BookError, match=r"book/index\.md:3: WARNING: .*nowhere"):
+        build(book)
+    assert (book / "_build/html/book/index.html").read_text() == page
+    with pytest.raises(BookError, match="nowhere"):  # and stays one: an incremental build would forget it
+        build(book)
+
+
+def test_a_page_that_went_away_is_not_left_behind(book):
+    (book / "book" / "02_two.ipynb").unlink()
+    (book / "_toc.yml").write_text(TOC.replace("  - file: book/02_two\n", ""))
+    build(book)
+    assert not staged(book, "02_two").exists()
+    assert not (book / "_build/html/book/02_two.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"preset": "huge"}, "unknown preset 'huge'; expected one of smoke, lite, paper"),
+        ({"parameters": {"sead": 1}}, "01_one has no parameter 'sead'; expected one of preset, images, models"),
+        ({"parameters": {"images": "/nowhere"}}, "images /nowhere does not exist"),
+        ({"parameters": {"models": "/nowhere"}}, "models /nowhere does not exist"),
+        ({"chapters": ["09"]}, "unknown chapter '09'; expected one of 01_one, 02_two"),
+        ({"jobs": 0}, "jobs=0; expected at least 1"),
+    ],
+)
+def test_bad_arguments_get_one_line(built, arguments, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        build(built[0], **arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_book_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no book"):
+        build(tmp_path)
+
+
+# ---- claims
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ('[01_one.value]\nmin = 3\nwhy = "w"', r"01_one: value = 2 breaks the claim min 3 \(w\)"),
+        ('[01_one.value]\nmax = 1\nwhy = "w"', r"01_one: value = 2 breaks the claim max 1 \(w\)"),
+        ('[01_one.value]\nequals = 7\nwhy = "w"', r"01_one: value = 2 breaks the claim equals 7 \(w\)"),
+        ('[01_one.other]\nmin = 3\nwhy = "w"', "01_one: claimed value other is not glued by the chapter"),
+        ('[09_none.value]\nmin = 3\nwhy = "w"', "claims.toml names the chapter 09_none, which book/ does not hold"),
+        ("[01_one.value]\nmin = 3", "does not say why"),
+        ('[01_one.value]\nwhy = "w"', "has no bound"),
+        ('[01_one.value]\nminimum = 3\nwhy = "w"', "has unknown fields"),
+        ("[01_one.value", "is not valid TOML"),
+    ],
+)
+def test_a_claim_that_does_not_hold_or_says_nothing_fails_the_build(book, claim, message):
+    (book / "book" / "claims.toml").write_text(claim)
+    with pytest.raises(ValueError, match=message):
+        build(book, render=False)
+
+
+def test_claims_of_other_presets_are_not_checked(book):
+    (book / "book" / "claims.toml").write_text('[01_one.value]\nmin = 3\nwhy = "w"\npresets = ["paper"]')
+    assert build(book, render=False).claims == 0
+
+
+@pytest.mark.parametrize("text", ["np.float64(0.5)", "tensor(1.)", ""])
+def test_only_plain_values_are_glued(text):
+    with pytest.raises(ValueError, match="is not a plain value"):
+        claims.parse(text)
+
+
+@pytest.mark.parametrize(("text", "value"), [("0.5", 0.5), ("-3", -3), ("True", True), ("'a'", "a"), ("inf", float("inf"))])
+def test_plain_values_are_read_back(text, value):
+    assert claims.parse(text) == value
+
+
+def test_not_a_number_keeps_no_bound():
+    assert claims.Claim("01", "k", "w", min=0.0).failure(float("nan"))
+    assert claims.Claim("01", "k", "w", max=0.0).failure("text")
+
+
+# ---- interruption
+
+
+def test_an_interrupt_stops_every_process_and_stages_nothing(book):
+    write_chapter(book, "02_two", "import time\n\nopen('begun', 'w').close()\ntime.sleep(1000)")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "hollow", "book", "--root", str(book)], text=True, stderr=subprocess.PIPE, cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+    limit = time.time() + 60
+    while not (book / "book" / "begun").exists():
+        assert time.time() < limit, "the chapter did not begin"
+        time.sleep(0.1)
+    children = psutil.Process(run.pid).children(recursive=True)
+    assert len(children) >= 2  # papermill and its kernel
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=30)
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert run.returncode == 130
+    assert said.strip().splitlines()[-1] == "interrupted"
+    assert not alive
+    assert not staged(book, "02_two").exists()
