@@ -24,15 +24,15 @@ from torch import Tensor
 from torchvision.utils import save_image
 from tqdm import tqdm
 
-from hollow import experiments, zoo
+from hollow import experiments, quality, zoo
 from hollow.experiments import PRESETS, Recipe
 from hollow.faces import portraits
 from hollow.files import atomic
 from hollow.trainer import Trainer
 
-STEPS = 300
-POINTS = (0, 10, 25, 50, 100, 150, 200, 250, 300)  # steps at which samples are measured
-PICTURES = (100, 200, 300)  # steps whose samples are kept, a row each
+STEPS = 800
+POINTS = (0, 10, 25, 50, 100, 200, 300, 400, 500, 600, 700, 800)  # steps at which samples are measured
+PICTURES = (200, 400, 800)  # steps whose samples are kept, a row each
 SAMPLES = 256  # that are measured
 WINDOW = 20  # steps over which losses are averaged
 
@@ -70,22 +70,6 @@ VARIANTS = (
 )
 
 
-def spread(images: Tensor) -> float:
-    r"""Return the mean over pairs of the root mean square pixel difference, for images (n, 3, H, W) in [-1, 1]."""
-    flat = images.flatten(1).double()
-    return float(torch.pdist(flat).mean()) / flat.shape[1] ** 0.5
-
-
-def saturation(images: Tensor) -> float:
-    """Return the fraction of values of images in [-1, 1] that are beyond 0.98 in absolute value."""
-    return float((images.abs() > 0.98).float().mean())
-
-
-def unit(images: Tensor) -> Tensor:
-    """Return uint8 images as floats in [-1, 1]."""
-    return images.float().div(127.5).sub(1)
-
-
 def start(variant: Variant, images: Tensor, *, device: str = "cpu", seed: int = 0) -> Trainer:
     """Return the trainer of a variant before its first step."""
     trainer = Trainer(experiments.get(variant.experiment), variant.recipe, images, device=device, seed=seed)
@@ -96,11 +80,6 @@ def start(variant: Variant, images: Tensor, *, device: str = "cpu", seed: int = 
     return trainer
 
 
-def between(a: Tensor, b: Tensor) -> float:
-    """Return the mean root mean square pixel difference of an image of `a` and one of `b`."""
-    return float(torch.cdist(a.flatten(1).double(), b.flatten(1).double()).mean()) / a[0].numel() ** 0.5
-
-
 @torch.no_grad()
 def decode(network: torch.nn.Module, trainer: Trainer) -> Tensor:
     """Return images of `SAMPLES` latents, always the same ones."""
@@ -108,49 +87,35 @@ def decode(network: torch.nn.Module, trainer: Trainer) -> Tensor:
     return network(z.to(trainer.device)).float().cpu()
 
 
-def measure(images: Tensor, data: Tensor) -> dict[str, float]:
-    r"""Compare generated images with data, both in [-1, 1].
-
-    Returns
-    -------
-    dict
-        "diversity": the spread of the images over that of the data. "energy": their energy distance (Szekely and
-        Rizzo 2013), :math:`2 E|X - Y| - E|X - X'| - E|Y - Y'|` over the data's spread, 0 if and only if the laws
-        agree. "saturation".
-    """
-    own, theirs = spread(images), spread(data)
-    energy = (2 * between(images, data) - own - theirs) / theirs
-    return {"diversity": own / theirs, "energy": energy, "saturation": saturation(images)}
-
-
 def run(
-    variant: Variant, images: Tensor, *, points: Iterable[int] = POINTS, progress: bool = False, **options: Any
+    variant: Variant, images: Tensor, *, points: Iterable[int] | None = None, progress: bool = False, **options: Any
 ) -> tuple[dict[str, Any], list[Tensor]]:
-    """Train a variant up to the last of `points`.
+    """Train a variant up to the last of `points`, by default `POINTS`.
 
     Returns
     -------
     dict
-        "points", a row of `measure` for each; "losses", rows of means over `WINDOW` steps; "seconds".
+        "points", a row for each with `quality.compare` of averaged and of raw weights; "losses", rows of means over
+        `WINDOW` steps; "seconds".
     list of Tensor
         Eight samples (8, 3, 64, 64) at each step of `PICTURES` that was reached.
     """
-    points, begun = sorted(points), time.perf_counter()
-    trainer, data = start(variant, images, **options), unit(images[:512])
-    rows, losses, window, pictures = [], [], [], []
+    points, begun = sorted(points or POINTS), time.perf_counter()
+    trainer, data = start(variant, images, **options), quality.unit(images[:512])
+    rows, losses, window, kept = [], [], [], []
     for step in tqdm(range(points[-1] + 1), desc=variant.name, unit="step", disable=not progress):
         if step in points:
             drawn = {"averaged": decode(trainer.averaged, trainer), "raw": decode(trainer.generator, trainer)}
-            measured = {f"{k}.{m}": round(x, 5) for k, v in drawn.items() for m, x in measure(v, data).items()}
+            measured = {f"{k}.{m}": round(x, 5) for k, v in drawn.items() for m, x in quality.compare(v, data).items()}
             rows.append({"step": step} | measured)
-            pictures += [drawn["averaged"][:8]] if step in PICTURES else []
+            kept += [drawn["averaged"][:8]] if step in PICTURES else []
         if step < points[-1]:
             window.append(trainer.step())
             if len(window) == WINDOW:
                 means = {k: round(float(sum(w[k] for w in window)) / WINDOW, 4) for k in ("d_loss", "g_loss")}
                 losses.append({"step": trainer.done, **means})
                 window = []
-    return {"points": rows, "losses": losses, "seconds": round(time.perf_counter() - begun, 1)}, pictures
+    return {"points": rows, "losses": losses, "seconds": round(time.perf_counter() - begun, 1)}, kept
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -158,6 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m hollow.ablation", description=__doc__.split(":")[0])
     parser.add_argument("--out", type=Path, default=Path("book/assets"), help="folder of the record")
     parser.add_argument("--device", default="cpu")
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(arguments)
     path = options.out / "ablation.json"
     record = json.loads(path.read_text()) if path.exists() else {"runs": {}}
@@ -165,14 +131,14 @@ def main(arguments: list[str] | None = None) -> None:
     for variant in VARIANTS:
         if record["runs"].get(variant.name, {}).get("key") == variant.key():
             continue
-        result, pictures = run(variant, images, progress=True, device=options.device)
+        result, kept = run(variant, images, progress=True, device=options.device)
         facts = {"key": variant.key(), "change": variant.change, "experiment": variant.experiment, "seed": 0}
         facts |= {"recipe": asdict(variant.recipe), "scaled": variant.scaled, "hardware": zoo.hardware(options.device)}
         facts |= {"torch": torch.__version__.split("+")[0], "commit": zoo.commit(), "source": source()}
         record["runs"][variant.name] = facts | result
         with atomic(options.out / f"ablation-{variant.name}.png") as part:
-            save_image(torch.cat(pictures), part, nrow=8, normalize=True, value_range=(-1, 1), pad_value=1)
-        record["command"] = shlex.join(["python", "-m", "hollow.ablation", *(arguments or sys.argv[1:])])
+            save_image(torch.cat(kept), part, nrow=8, normalize=True, value_range=(-1, 1), pad_value=1)
+        record["command"] = shlex.join(["python", "-m", "hollow.ablation", *arguments])
         with atomic(path) as part:
             part.write_text(json.dumps(record, indent=1) + "\n")
 
@@ -185,9 +151,9 @@ def pictures(folder: str | Path, name: str) -> Tensor:
 
 
 def source() -> str:
-    """Return the hash of the code that decides what a run computes."""
+    """Return the hash of the code that a run trains with."""
     here = Path(__file__).parent
-    files = ("dcgan", "trainer", "experiments", "faces", "painting", "priors", "ablation")
+    files = ("dcgan", "trainer", "faces", "painting", "priors")
     return hashlib.sha256(b"".join((here / f"{name}.py").read_bytes() for name in files)).hexdigest()[:16]
 
 

@@ -197,7 +197,7 @@ def path(
     z0, z1 = model.prior.sample((2, n), torch.Generator().manual_seed(seed))
     lam = torch.linspace(0, 1, steps)
     figures.use()
-    columns = [f"{value:.2g}" for value in lam.tolist()]
+    columns = [f"{value:.3g}" for value in lam.tolist()]
     figures.strips(model.decode(route(z0, z1, lam)), columns=columns, column_label="λ", title=f"{name}, {path}")
     with atomic(out) as part:
         plt.savefig(part, bbox_inches="tight")

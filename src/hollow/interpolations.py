@@ -13,7 +13,7 @@ from torch import Tensor
 from hollow import priors
 from hollow.laws import Cauchy, Law, Normal, Scaled, Symmetrized, Uniform
 from hollow.paths import CoordinateTransport, Path, RadialTransport, Spherical, UniformMatched, WeightedSum
-from hollow.tabulated import StableNorm
+from hollow.tabulated import StableSize
 
 __all__ = [
     "PATHS",
@@ -156,7 +156,7 @@ def _stability(law: Law) -> float | None:
             return 2.0
         case Cauchy():
             return 1.0
-        case Symmetrized(StableNorm(alpha=alpha, dim=1)):
+        case Symmetrized(StableSize(alpha=alpha)):
             return alpha
     return None
 

@@ -24,13 +24,21 @@ def _odds(log_tail: Array) -> Array:
     return log_tail - np.log1p(-np.exp(np.minimum(log_tail, -0.01)))
 
 
-def _line(exponent: Callable[[Complex], Complex], at: Array, width: Array, nodes: int, step: float = 0.25) -> Array:
-    """Log of 1/(2 pi i) times the integral of exp(exponent(s)) along Re s = ``at``, by the trapezoidal rule."""
-    values = exponent(at[:, None] + 1j * step * width[:, None] * np.arange(nodes))
+def _line(
+    exponent: Callable[[Complex], Complex], at: Array, width: Array, nodes: int, bend: Array | float = 0.0
+) -> Array:
+    """Log of 1/(2 pi i) times the integral of exp(exponent(s)) through the saddle points ``at``, by the trapezoidal rule.
+
+    The path is vertical, or a hyperbola of curvature ``bend`` that opens to the right.
+    """
+    tau = 0.25 * width[:, None] * np.arange(nodes)
+    bend = np.broadcast_to(bend, at.shape)[:, None]
+    root = np.hypot(1, bend * tau)
+    values = exponent(at[:, None] + bend * tau**2 / (1 + root) + 1j * tau)
     peak = values[:, :1].real
-    terms = np.exp(values - peak).real
+    terms = (np.exp(values - peak) * (1 - 1j * bend * tau / root)).real
     terms[:, 0] /= 2
-    return peak[:, 0] + np.log(np.maximum(terms.sum(1), 1e-300) * step * width / np.pi)
+    return peak[:, 0] + np.log(np.maximum(terms.sum(1), 1e-300) * 0.25 * width / np.pi)
 
 
 # Norm of a uniform vector: r^2 is the sum of U_i^2.
@@ -53,7 +61,7 @@ def _log_transform(s: Complex, side: int) -> Complex:
 
 
 def uniform(t: Array, dim: int, side: int) -> Array:
-    """Log-odds of the norm of U[-1, 1]^D, D > 12, at t = logit(r^2 / D), below (side -1) or above (1) the median."""
+    """Log-odds of the norm of U[-1, 1]^D, D > 20, at t = logit(r^2 / D), below (side -1) or above (1) the median."""
     size = np.geomspace(1e-3 / np.sqrt(dim), 1e18 * dim, 6000)
     root = np.sqrt(size)
     # Share x / D (below) or 1 - x / D (above) whose saddle point lies at this distance from 0.
@@ -122,7 +130,7 @@ def _panels(dim: int) -> list[Array]:
 
 
 def uniform_panels(t: Array, dim: int) -> Array:
-    """`uniform` on both sides of the median, for D <= 12.
+    """`uniform` on both sides of the median, for D <= 20.
 
     On the panel r^2 in [k, k + 1] all is analytic in w = sqrt(r^2 - k): log-odds on the inner panels and
     log P(R > r) - D log(D - r^2) on the last one; on the first one F is the volume of a ball.
@@ -186,30 +194,40 @@ def stable(t: Array, alpha: float, dim: int, side: int) -> Array:
 
 
 def _stable_below(t: Array, alpha: float, dim: int) -> Array:
-    # In p = q r: the saddle of p^2 + D log phi(p / r) - log p, tabulated as r(q).
-    log_q = np.linspace(-t.max() - 5, -t.min() + 0.5 * np.log(dim + 1) + 2, 400)
-    slope = np.gradient(dim * _log_phi(alpha, np.exp(log_q).astype(complex), 0.2).real, log_q) - 1
-    log_r = 0.5 * np.log(-slope / 2) - log_q
-    at_log = np.interp(-t, -log_r, log_q)
-    curvature = 4 - 2 * np.interp(at_log, log_q, np.gradient(np.log(-slope), log_q))
+    # In p = q r: the saddle of E(p) = p^2 + D log phi(p / r) - log p, tabulated as r(q), and E'' there.
+    log_q = np.linspace(-t.max() - 5, -t.min() + 0.5 * np.log(dim + 1) + 2, 4000)
+    first = np.gradient(dim * _log_phi(alpha, np.exp(log_q).astype(complex), 0.2).real - log_q, log_q)
+    second = np.gradient(first, log_q)
+    at_log = np.interp(-t, log_q - 0.5 * np.log(-first / 2), log_q)
+    at = np.exp(at_log + t)
+    curve = np.maximum(4 - 2 * np.interp(at_log, log_q, second / first), 1e-6)
+    # Where Gaussian sums make E flat, follow a line in q^2 instead, along which phi decreases.
+    bend = np.clip(1 - curve / 2, 0, 1) / at
 
     def exponent(p: Complex) -> Complex:
         log_phi = _log_phi(alpha, (p * np.exp(-t)[:, None]).ravel()).reshape(p.shape)
         return p**2 + dim * log_phi - np.log(p) + np.log(2)
 
-    return _line(exponent, np.exp(at_log + t), 1 / np.sqrt(np.maximum(curvature, 1e-6)), 60 if alpha == 1 else 44)
+    return _line(exponent, at, 1 / np.sqrt(curve), 60 if alpha == 1 else 44, bend)
 
 
 def _stable_above(t: Array, alpha: float, dim: int, step: float = 0.04) -> Array:
-    # 1 - F is the integral of -Im(exp(q^2 r^2) (phi^D - 1)) d log|q| along the ray, times 2 / pi.
-    start = -t.max() - 40 / alpha
-    w = start + step * np.arange(int((2.5 + 0.5 * np.log(dim) - t.min() - start) / step))
-    log_power = dim * _log_phi(alpha, np.exp(w + 1j * RAY))
-    kernel = np.exp(2j * RAY) * np.exp(2 * (t[:, None] + w))
-    small = np.abs(log_power) < 1
-    terms = np.where(small, np.exp(kernel) * special.expm1(np.where(small, log_power, 0)), 0)
-    terms[:, ~small] = np.exp(kernel[:, ~small] + log_power[~small]) - np.exp(kernel[:, ~small])
-    return np.log(np.maximum(-terms.imag.sum(1) * step * 2 / np.pi, 1e-320))
+    # 1 - F is the integral of -Im(exp(q^2 r^2) (phi^D - 1)) d log|q| along the ray, times 2 / pi; log|q| on one lattice.
+    below, above = 38 / alpha, 2.5 + 0.5 * np.log(dim)
+    first = -t.max() - below
+    lattice = first + step * np.arange(int((t.max() - t.min() + below + above) / step) + 2)
+    log_power = dim * _log_phi(alpha, np.exp(lattice + 1j * RAY))
+    change = special.expm1(np.where(np.abs(log_power) < 1, log_power, 0))
+    window = np.arange(int((below + above) / step))
+    out = np.empty_like(t)
+    for rows in np.array_split(np.arange(t.size), t.size // 256 + 1):
+        at = ((-t[rows] - below - first) / step).astype(int)[:, None] + window
+        kernel = np.exp(2j * RAY) * np.exp(2 * (t[rows, None] + lattice[at]))
+        far = np.exp(kernel + log_power[at])
+        kernel = np.exp(kernel)
+        terms = np.where(np.abs(log_power[at]) < 1, kernel * change[at], far - kernel)
+        out[rows] = np.log(np.maximum(-terms.imag.sum(1) * step * 2 / np.pi, 1e-320))
+    return out
 
 
 def stable_size(t: Array, alpha: float) -> Array:
@@ -245,15 +263,40 @@ def stable_size(t: Array, alpha: float) -> Array:
     return np.log((weight * low).sum(1)) - np.log((weight * high).sum(1))
 
 
-def kilcher_part(t: Array, part: int, dim: int, k: int, theta: float) -> Array:
-    """Log-odds at t = log a of r b < a: r Kilcher's radius, b the norm of ``part`` coordinates on the sphere.
+def kilcher_part(t: Array, part: int, dim: int, k: int, theta: float, side: int) -> Array:
+    """Log-odds at t = log a of r b: r Kilcher's radius, b the norm of ``part`` coordinates of a point of the sphere.
 
-    Averages the exact law of r over the logit of b^2, whose law is Beta(part / 2, (dim - part) / 2).
+    P(r < x) = erf(sqrt(x^k / theta)), averaged over v = logit b^2, where b^2 ~ Beta(part / 2, (dim - part) / 2).
     """
     a, b = part / 2, (dim - part) / 2
-    center = np.log(a / b)
-    step = 0.25 * min(1.0, np.sqrt(1 / a + 1 / b))
-    # Small b matter for small t where part is less than k; else the Beta density alone bounds the sum.
-    low = 40 / (a - k / 4) if a > k / 4 else 1500.0
-    v = np.arange(max(center - min(low, 1500.0) - 10, -1500.0), center + 40 / b + 10, step)
-    return v
+    center, width = np.log(a / b), min(1.0, np.sqrt(1 / a + 1 / b))
+
+    def log_weight(v: Array) -> Array:
+        return a * v - (a + b) * np.logaddexp(0, v)
+
+    def log_size(v: Array) -> Array:
+        return -0.5 * np.logaddexp(0, -v)
+
+    def nodes(step: float, *logs: Array) -> Array:
+        """Equal steps over all v where one of these log-integrands on ``coarse`` matters."""
+        keep = np.any([values > values.max() - 40 for values in logs], axis=0).nonzero()[0]
+        return np.arange(coarse[max(keep[0] - 1, 0)], coarse[min(keep[-1] + 1, coarse.size - 1)], step)
+
+    coarse = center + width * np.sinh(np.linspace(-1, 1, 4001) * np.arcsinh(1500 / width))
+    weight, step = log_weight(coarse), 0.25 * width
+    total = special.logsumexp(log_weight(nodes(step, weight))) + np.log(step)
+    if side < 0:
+        v = nodes(step, weight, weight - 0.5 * k * log_size(coarse))
+    else:
+        # exp(-705) comes from b within 0.03 in v, where exp(-x^k / (theta b^k)) and the weight are in balance.
+        step = 0.25 * min(width, 0.03)
+        pull = np.exp(np.minimum(-k * (log_size(coarse) - log_size(center)), 50))
+        v = nodes(step, *(weight - y * pull for y in (0, 1, 10, 100, 705)))
+    weight = np.exp(log_weight(v) + np.log(step) - total)
+    out = np.empty_like(t)
+    for rows in np.array_split(np.arange(t.size), t.size // 256 + 1):
+        with np.errstate(over="ignore", under="ignore"):
+            z = np.exp(0.5 * k * (t[rows, None] - log_size(v)) - 0.5 * np.log(theta))
+            tail = (special.erf(z) if side < 0 else special.erfc(z)) @ weight
+        out[rows] = -side * _odds(np.log(np.maximum(tail, 1e-320)))
+    return out

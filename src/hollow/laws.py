@@ -10,6 +10,7 @@ NumPy float64 in and out. Norm laws are in `hollow.norms` and `hollow.tabulated`
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +22,12 @@ TINY = 1e-300  # tail probabilities are clamped here: quantiles stay finite and 
 HUGE = 1e300  # quantiles are clamped here: small stable indices would overflow
 
 
-def choose(mask: npt.NDArray[np.bool_], yes: Callable[[Array], Array], no: Callable[[Array], Array], *arrays: Array) -> Array:
+def choose(mask: npt.NDArray[np.bool_], yes: Callable[..., Array], no: Callable[..., Array], *arrays: Any) -> Any:
     """Evaluate ``yes`` where ``mask`` holds and ``no`` elsewhere, each only on its own elements."""
     out = np.empty(mask.shape, dtype=arrays[0].dtype)
-    out[mask] = yes(*(a[mask] for a in arrays))
-    out[~mask] = no(*(a[~mask] for a in arrays))
+    for where, function in ((mask, yes), (~mask, no)):
+        if where.any():
+            out[where] = function(*(a[where] for a in arrays))
     return out
 
 
@@ -70,11 +72,11 @@ class Law(ABC):
 
     def cdf(self, x: npt.ArrayLike) -> Array:
         """P(X <= x), relatively accurate in the lower tail."""
-        return self._cdf(np.clip(_numbers(x), *self.support))
+        return self._cdf(self._inside(_numbers(x)))
 
     def sf(self, x: npt.ArrayLike) -> Array:
         """P(X > x), relatively accurate in the upper tail."""
-        return self._sf(np.clip(_numbers(x), *self.support))
+        return self._sf(self._inside(_numbers(x)))
 
     def ppf(self, p: npt.ArrayLike) -> Array:
         """Quantile, the inverse of `cdf`."""
@@ -99,6 +101,9 @@ class Law(ABC):
         """Inverse of `central`."""
         return self.ppf(0.5 + _numbers(m))
 
+    def _inside(self, x: Array) -> Array:
+        return np.clip(x, *self.support) if self.continuous else x
+
     @abstractmethod
     def _cdf(self, x: Array) -> Array: ...
 
@@ -114,7 +119,7 @@ class Law(ABC):
     def _logpdf(self, x: Array) -> Array:
         raise ValueError(f"{self} has no density; use its cdf and sf")
 
-    # A value as the transport sees it: the side of the median (-1 or 1), the mass q beyond it and the mass m between.
+    # A value as the transport sees it: the side of the median (-1 or 1), the mass q beyond the value, m = 1/2 - q.
     def _fold(self, x: Array) -> tuple[Array, Array, Array]:
         x = np.clip(x, *self.support)
         low, high = self._cdf(x), self._sf(x)
@@ -170,8 +175,8 @@ class SymmetricLaw(Law):
         return np.copysign(1.0, x), self._upper(a), self._middle(a)
 
     def _unfold(self, side: Array, q: Array, m: Array) -> Array:
-        outer = lambda q, m: self._upper_inverse(np.maximum(q, TINY))  # noqa: E731
-        return side * choose(m < 0.25, lambda q, m: self._middle_inverse(m), outer, q, m)
+        middle = lambda q, m: self._middle_inverse(m)  # noqa: E731
+        return side * choose(m < 0.25, middle, lambda q, m: self._upper_inverse(np.maximum(q, TINY)), q, m)
 
 
 @dataclass(frozen=True)
@@ -320,7 +325,7 @@ class Scaled(Law):
 
 @dataclass(frozen=True)
 class Atom(Law):
-    """The constant ``value`` > 0: the norm law of the sphere and of the discrete prior."""
+    """The constant ``value``: the norm law of the sphere and of the discrete prior."""
 
     value: float
 
@@ -329,12 +334,6 @@ class Atom(Law):
     @property
     def support(self) -> tuple[float, float]:
         return (self.value, self.value)
-
-    def cdf(self, x: npt.ArrayLike) -> Array:
-        return np.where(_numbers(x) >= self.value, 1.0, 0.0)
-
-    def sf(self, x: npt.ArrayLike) -> Array:
-        return 1 - self.cdf(x)
 
     def _cdf(self, x: Array) -> Array:
         return np.where(x >= self.value, 1.0, 0.0)
@@ -350,38 +349,64 @@ class Atom(Law):
 
 
 @dataclass(frozen=True)
-class WithZero(SymmetricLaw):
-    """Symmetric law ``law`` with probability ``weight``, else 0: one coordinate of a sparse prior.
+class Signs(Law):
+    """-``value`` or ``value`` > 0 with probability 1/2 each: one coordinate of the discrete prior."""
 
-    Quantiles are generalised inverses; the atom at 0 makes the law not continuous, so no transport to it exists.
+    value: float = 1.0
+
+    symmetric = True
+    continuous = False
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return (-self.value, self.value)
+
+    def _cdf(self, x: Array) -> Array:
+        return 0.5 * (x >= -self.value) + 0.5 * (x >= self.value)
+
+    def _sf(self, x: Array) -> Array:
+        return 1 - self._cdf(x)
+
+    def _ppf(self, p: Array) -> Array:
+        return np.where(p <= 0.5, -self.value, self.value)
+
+    def _isf(self, q: Array) -> Array:
+        return np.where(q < 0.5, self.value, -self.value)
+
+
+@dataclass(frozen=True)
+class WithZero(Law):
+    """Symmetric law ``law`` with probability ``weight`` < 1, else 0: one coordinate of a sparse prior.
+
+    Quantiles are generalised inverses; the atom at 0 makes the CDF jump, so no transport to this law exists.
     """
 
     law: Law
     weight: float
 
+    symmetric = True
     continuous = False
 
     @property
     def support(self) -> tuple[float, float]:
         return self.law.support
 
-    def _upper(self, a: Array) -> Array:
-        return self.weight * self.law._sf(a)
-
-    def _middle(self, a: Array) -> Array:
-        return 0.5 - self._upper(a)
-
-    def _upper_inverse(self, q: Array) -> Array:
-        return np.maximum(self.law._isf(np.minimum(q / self.weight, 0.5)), 0.0)
-
-    def _middle_inverse(self, m: Array) -> Array:
-        return self._upper_inverse(0.5 - m)
-
     def _cdf(self, x: Array) -> Array:
-        return np.where(x < 0, self._upper(-x), 1 - self._upper(np.maximum(x, 0)))
+        return self.weight * self.law.cdf(x) + (1 - self.weight) * (x >= 0)
 
     def _sf(self, x: Array) -> Array:
-        return np.where(x < 0, 1 - self._upper(-x), self._upper(np.maximum(x, 0)))
+        return self.weight * self.law.sf(x) + (1 - self.weight) * (x < 0)
+
+    def _ppf(self, p: Array) -> Array:
+        return self._quantile(p, self.law.ppf, self.law.isf)
+
+    def _isf(self, q: Array) -> Array:
+        return self._quantile(q, self.law.isf, self.law.ppf)
+
+    def _quantile(self, p: Array, near: Callable[[Array], Array], far: Callable[[Array], Array]) -> Array:
+        half = 0.5 * self.weight
+        value = np.where(p < half, near(np.minimum(p / self.weight, 0.5)), 0.0)
+        return np.where(1 - p < half, far(np.minimum((1 - p) / self.weight, 0.5)), value)
 
 
 def transport(x: npt.ArrayLike, source: Law, target: Law) -> Array:
@@ -405,6 +430,6 @@ def transport(x: npt.ArrayLike, source: Law, target: Law) -> Array:
             raise ValueError(f"no monotone transport with {law}: its CDF is not continuous and strictly increasing")
     x = _numbers(x)
     if source == target:
-        return x
+        return x.copy()
     side, q, m = source._fold(x)
     return np.clip(target._unfold(side, np.maximum(q, TINY), m), -HUGE, HUGE)

@@ -20,7 +20,9 @@ def _power_tail(argument: Array, order: float, function: Callable[[Array], Array
         return choose(argument < FAR, far, lambda t: function(np.exp(t)), argument)
 
 
-def _power_tail_inverse(p: Array, order: float, function: Callable[[Array], Array], inverse: Callable[[Array], Array]) -> Array:
+def _power_tail_inverse(
+    p: Array, order: float, function: Callable[[Array], Array], inverse: Callable[[Array], Array]
+) -> Array:
     """Solve ``_power_tail(t, order, function) = p`` for t; ``inverse`` is the inverse of ``function``."""
     lowest = function(np.exp(np.array(FAR)))
     with np.errstate(divide="ignore"):
@@ -90,34 +92,69 @@ class _BetaNorm(NormLaw):
         return self._from_log_odds(-_beta_odds_inverse(self.b, self.a, q))
 
 
+def _log_beta(a: float, b: float) -> float:
+    """log B(a, b), by differences of Stirling's series where log Gamma would cancel."""
+    a, b = max(a, b), min(a, b)
+    if a < 100:
+        return float(special.betaln(a, b))
+    series = (1 / (a + b) - 1 / a) / 12 - ((a + b) ** -3 - a**-3) / 360 + ((a + b) ** -5 - a**-5) / 1260
+    if b < 100:
+        return float(special.gammaln(b) - (a - 0.5) * np.log1p(b / a) - b * np.log(a + b) + b - series)
+    smaller = 1 / (12 * b) - b**-3 / 360 + b**-5 / 1260
+    main = -(a - 0.5) * np.log1p(b / a) - b * np.log1p(a / b) - 0.5 * np.log(b) + 0.5 * np.log(2 * np.pi)
+    return float(main + smaller - series)
+
+
+def _beta_tail(a: float, b: float, odds: Array) -> Array:
+    """`_beta_cdf` far below the mean, by the continued fraction in logs (modified Lentz)."""
+    x = odds / (1 + odds)
+    c, d = np.ones_like(x), 1 / (1 - (a + b) * x / (a + 1))
+    fraction = d
+    for m in range(1, 60):
+        for term in (m * (b - m) / (a + 2 * m - 1), -(a + m) * (a + b + m) / (a + 2 * m + 1)):
+            term = term * x / (a + 2 * m)
+            c, d = 1 + term / c, 1 / (1 + term * d)
+            fraction = fraction * c * d
+    return np.exp(-a * np.log1p(1 / odds) - b * np.log1p(odds) - np.log(a) - _log_beta(a, b) + np.log(fraction))
+
+
 def _beta_cdf(a: float, b: float, odds: Array) -> Array:
     """P(B / (1 - B) <= odds) for B ~ Beta(a, b), from whichever of B and 1 - B is known better."""
     low = lambda o: special.betainc(a, b, o / (1 + o))  # noqa: E731
-    return choose(odds < 1, low, lambda o: special.betaincc(b, a, 1 / (1 + o)), odds)
+    value = choose(odds < 1, low, lambda o: special.betaincc(b, a, 1 / (1 + o)), odds)
+    # There scipy's sums underflow for b <= 40.
+    far = (value < 1e-230) & (odds > 0) & (b <= 50)
+    value[far] = _beta_tail(a, b, odds[far])
+    return value
 
 
 def _beta_quantile(a: float, b: float, p: Array) -> Array:
-    """Inverse of `_beta_cdf`."""
-    half = special.betainc(a, b, 0.5)
-
-    def low(p: Array) -> Array:
-        x = special.betaincinv(a, b, p)
-        return x / (1 - x)
-
-    def high(p: Array) -> Array:
-        y = special.betainccinv(b, a, p)
-        return (1 - y) / y
-
-    return choose(p < half, low, high, p)
+    """Inverse of `_beta_cdf` for p <= 1/2, right to a few digits."""
+    y = special.betainccinv(b, a, p)
+    x = np.where(y > 0.5, special.betaincinv(a, b, p), 1 - y)
+    return x / np.where(y > 0.5, 1 - x, y)
 
 
 def _beta_odds(a: float, b: float, t: Array) -> Array:
-    with np.errstate(over="ignore"):
-        return _power_tail(np.minimum(t, 700.0), a, lambda odds: _beta_cdf(a, b, odds))
+    """P(logit B <= t) for B ~ Beta(a, b)."""
+    return _power_tail(np.minimum(t, 700.0), a, lambda odds: _beta_cdf(a, b, odds))
 
 
 def _beta_odds_inverse(a: float, b: float, p: Array) -> Array:
-    return _power_tail_inverse(p, a, lambda odds: _beta_cdf(a, b, odds), lambda p: _beta_quantile(a, b, p))
+    if (p > 0.5).any():
+        return choose(p > 0.5, lambda p: -_beta_odds_inverse(b, a, 1 - p), lambda p: _beta_odds_inverse(a, b, p), p)
+    t = _power_tail_inverse(p, a, lambda odds: _beta_cdf(a, b, odds), lambda p: _beta_quantile(a, b, p))
+    # scipy's inverse can miss far tails; Newton steps on the concave log-probability mend it.
+    t = np.where(np.isfinite(t), t, (np.log(p * a) + _log_beta(a, b)) / a)
+    for _ in range(12):
+        cdf = np.maximum(_beta_odds(a, b, t), 1e-307)
+        miss = np.log(cdf / p)
+        off = np.abs(miss) > 1e-12
+        if not off.any():
+            break
+        log_density = a * t[off] - (a + b) * np.logaddexp(0, t[off]) - _log_beta(a, b)
+        t[off] -= miss[off] / np.exp(np.maximum(log_density - np.log(cdf[off]), -20.0))
+    return t
 
 
 @dataclass(frozen=True)
@@ -145,8 +182,7 @@ class FisherNorm(_BetaNorm):
 
     def _logpdf(self, x: Array) -> Array:
         t = self._log_odds(x)
-        log_beta = special.betaln(self.a, self.b)
-        return np.log(2) - np.log(x) + self.a * t - (self.a + self.b) * np.logaddexp(0, t) - log_beta
+        return np.log(2) - np.log(x) + self.a * t - (self.a + self.b) * np.logaddexp(0, t) - _log_beta(self.a, self.b)
 
 
 @dataclass(frozen=True)
@@ -177,7 +213,7 @@ class SphereNorm(_BetaNorm):
 
     def _logpdf(self, x: Array) -> Array:
         edge = special.xlogy(self.b - 1, (1 - x) * (1 + x))
-        return np.log(2) + special.xlogy(self.part - 1, x) + edge - special.betaln(self.a, self.b)
+        return np.log(2) + special.xlogy(self.part - 1, x) + edge - _log_beta(self.a, self.b)
 
 
 @dataclass(frozen=True)

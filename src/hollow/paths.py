@@ -243,8 +243,8 @@ def _weighted(points: Tensor, weights: Tensor, alpha: float | None) -> Tensor:
     total = size.sum(1, keepdim=True)
     mean = torch.tensordot(weights / largest / total, points, dims=1)
     if alpha is None:
-        return mean * _column(total, mean[0]) * _column(largest, mean[0])
-    return mean * _column(total / (size**alpha).sum(1, keepdim=True) ** (1 / alpha), mean[0])
+        return mean * _column(total, points[0]) * _column(largest, points[0])
+    return mean * _column(total / (size**alpha).sum(1, keepdim=True) ** (1 / alpha), points[0])
 
 
 def _transport(x: Tensor, source: Law, target: Law) -> Tensor:

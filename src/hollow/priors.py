@@ -196,7 +196,7 @@ class Sphere(Prior):
         return self.radius * _directions(shape, generator)
 
     def marginal(self) -> Law:
-        return laws.Symmetrized(self.part_norm(1))
+        return laws.Symmetrized(self.part_norm(1)) if self.dim > 1 else laws.Signs(self.radius)
 
     def part_norm(self, part: int) -> Law:
         if part == self.dim:
@@ -215,7 +215,7 @@ class Discrete(Prior):
         return torch.where(_uniform(shape, generator) < 0.5, -1.0, 1.0)
 
     def marginal(self) -> Law:
-        return laws.Symmetrized(laws.Atom(1.0))
+        return laws.Signs()
 
     def part_norm(self, part: int) -> Law:
         return laws.Atom(math.sqrt(part))
@@ -317,22 +317,18 @@ class Stable(Prior):
         return torch.sign(v) * size.clamp(-690.0, 690.0).exp()
 
     def marginal(self) -> Law:
-        return _stable(self.alpha)
+        return tabulated.symmetric_stable(self.alpha)
 
     def part_norm(self, part: int) -> Law:
         if self.alpha == 2:
             return laws.Scaled(norms.Chi(part), math.sqrt(2))
+        if part == 1:
+            return tabulated.StableSize(self.alpha)
         return tabulated.CauchyNorm(part) if self.alpha == 1 else tabulated.StableNorm(self.alpha, part)
 
     def _log_prob(self, z: Tensor) -> Tensor:
         value = self.marginal().logpdf(z.cpu().numpy()).sum(-1)
         return torch.as_tensor(value, dtype=z.dtype, device=z.device)
-
-
-def _stable(alpha: float) -> Law:
-    if alpha == 2:
-        return laws.Normal(math.sqrt(2))
-    return laws.Cauchy() if alpha == 1 else laws.Symmetrized(tabulated.StableNorm(alpha, 1))
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def check(
     generator: torch.Generator | None = None,
     n: int = 4000,
     lams: Sequence[float] = (0.1, 0.3, 0.5),
+    permutations: int | None = None,
 ) -> Report:
     """Test properties 1-4 of `path` on `prior`.
 
@@ -108,6 +109,9 @@ def check(
         `path(z0, z1, lam)`: (..., D), (..., D) and (T,) to (T, ..., D).
     n : int
         Size of the samples of property 4.
+    permutations : int, optional
+        Most permutations of each energy test; by default 70,000 for each of `lams`, enough for that test to reject
+        on its own after Bonferroni. A rejection takes all of them, about a second each.
 
     Raises
     ------
@@ -118,11 +122,12 @@ def check(
         raise ValueError(f"n is {n}; the tests of property 4 need at least 20 draws")
     z0, z1, fresh = (prior.sample(n, generator).cpu().double() for _ in range(3))
     few = z0[:PAIRS], z1[:PAIRS]
+    law = partial(law_test, generator=generator, permutations=permutations or 70_000 * len(lams))
     verdicts = (
         _continuity(path, *few, fresh, generator),
         _straightness(path, *few),
         _sub_paths(path, *few),
-        _law(path(z0, z1, torch.tensor(lams, dtype=torch.float64)), fresh, lams, generator),
+        _law(path(z0, z1, torch.tensor(lams, dtype=torch.float64)), fresh, lams, law),
     )
     name = getattr(path, "name", getattr(path, "__name__", type(path).__name__))
     return Report(f"{getattr(prior, 'spec', type(prior).__name__)} (D = {prior.dim})", name, verdicts)
@@ -211,9 +216,11 @@ def _sub_paths(path: PathLike, z0: Tensor, z1: Tensor) -> Verdict:
     grid = torch.linspace(0, 1, 257, dtype=torch.float64)
     residual = []
     for a, b in zip(z0, z1, strict=True):
-        sub = path(path(a, b, start), path(a, b, end), inner).flatten(0, 1)
-        off = _off_curve(sub, partial(path, a, b))
-        residual.append(off / length(path(a, b, grid)).clamp_min(1e-300))
+        ends, size = (path(a, b, start), path(a, b, end)), length(path(a, b, grid)).clamp_min(1e-300)
+        if torch.isfinite(size):
+            residual.append(_off_curve(path(*ends, inner).flatten(0, 1), partial(path, a, b)) / size)
+        else:
+            residual.append(size)
     return _worst(3, torch.stack(residual), ON_PATH, z0, z1)
 
 
@@ -229,10 +236,8 @@ def _off_curve(points: Tensor, curve: Callable[[Tensor], Tensor]) -> Tensor:
     return distance.max()
 
 
-def _law(points: Tensor, fresh: Tensor, lams: Sequence[float], generator: torch.Generator | None) -> Verdict:
-    # Enough permutations for the energy test to reject on its own after Bonferroni.
-    law = partial(law_test, y=fresh, generator=generator, permutations=70_000 * len(lams))
-    tests = tuple(replace(test, lam=lam) for lam, x in zip(lams, points, strict=True) for test in law(x))
+def _law(points: Tensor, fresh: Tensor, lams: Sequence[float], law: Callable[..., tuple[LawTest, ...]]) -> Verdict:
+    tests = tuple(replace(test, lam=lam) for lam, x in zip(lams, points, strict=True) for test in law(x, fresh))
     worst, p = min(tests, key=lambda test: test.p_value), combined(tests)
     return Verdict(4, p >= LEVEL, p, LEVEL, f"least p: {worst.name} at lam = {worst.lam:g}", tests=tests)
 

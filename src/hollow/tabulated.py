@@ -15,9 +15,10 @@ from scipy import special
 from scipy.interpolate import PPoly, make_interp_spline
 
 from hollow import inversion
-from hollow.laws import Array
+from hollow.laws import Array, Cauchy, Law, Normal, Symmetrized
 from hollow.norms import NormLaw
 
+NEAR_CAUCHY = 1e-9  # stable laws this near alpha = 1 are Cauchy to 1e-6 in each tail
 EDGE = 705.0  # log-odds of 1e-306: tables reach just beyond the clamp at 1e-300
 
 
@@ -133,7 +134,9 @@ def _tabulate(law: TabulatedNorm) -> _Table:
         v = np.append(v, np.arcsinh((t - center) / scale) + 0.2 * np.linspace(-1, 1, 401) ** 3)
     v = np.unique(v)
     t = center + scale * np.sinh(v)
-    below = t < center
+    # Side -1 gives F to 1e-15 a little above the median too; side 1 is best where 1 - F is small.
+    near = t[(t >= center) & (t < center + 12 * scale)]
+    below = t < near[np.argmax(law._odds(near, -1) > 3)]
     w = np.arcsinh(np.concatenate([law._odds(t[below], -1), law._odds(t[~below], 1)]))
     forward = PPoly.from_spline(make_interp_spline(v, w, k=5))
     backward = PPoly.from_spline(make_interp_spline(w, v, k=5))
@@ -167,7 +170,7 @@ class UniformNorm(TabulatedNorm):
         return (-42.0, 42.0)
 
     def _odds(self, t: Array, side: int) -> Array:
-        return inversion.uniform_panels(t, self.dim) if self.dim <= 12 else inversion.uniform(t, self.dim, side)
+        return inversion.uniform_panels(t, self.dim) if self.dim <= 20 else inversion.uniform(t, self.dim, side)
 
     def _coordinate(self, x: Array) -> Array:
         share = np.minimum(x / np.sqrt(self.dim), 1.0)
@@ -216,7 +219,7 @@ class CauchyNorm(_StableNorm):
     dim: int
 
     alpha = 1.0
-    nodes = 3000
+    nodes = 2000
 
 
 @dataclass(frozen=True)
@@ -230,3 +233,35 @@ class StableSize(_StableNorm):
 
     def _odds(self, t: Array, side: int) -> Array:
         return inversion.stable_size(t, self.alpha)
+
+
+def symmetric_stable(alpha: float) -> Law:
+    """Symmetric stable law with E exp(itX) = exp(-abs(t)^alpha): alpha = 1 is Cauchy(0, 1), alpha = 2 is N(0, 2)."""
+    if alpha == 2:
+        return Normal(np.sqrt(2))
+    return Cauchy() if abs(alpha - 1) < NEAR_CAUCHY else Symmetrized(StableSize(alpha))
+
+
+@dataclass(frozen=True)
+class KilcherPart(TabulatedNorm):
+    """Norm of ``part`` < ``dim`` coordinates of Kilcher's prior."""
+
+    part: int
+    dim: int
+    k: int
+    theta: float
+
+    nodes = 4000
+
+    @property
+    def _slopes(self) -> tuple[float, float]:
+        # Beyond the table the lower slope is that of r or of the direction; the upper tail falls like exp(-r^k / theta).
+        return (min(self.part, self.k / 2), 705.0 * self.k)
+
+    @property
+    def _range(self) -> tuple[float, float]:
+        center = np.log(self.theta) / self.k + 0.5 * np.log(self.part / self.dim)
+        return (max(center - 1500.0, -745.0), center + 20.0)
+
+    def _odds(self, t: Array, side: int) -> Array:
+        return inversion.kilcher_part(t, self.part, self.dim, self.k, self.theta, side)
