@@ -63,7 +63,7 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
 
 
 def interleaved(works: dict[str, Callable[[], object]], repeats: int, rounds: int) -> dict[str, float]:
-    """Return the median seconds of each piece of work over rounds in which all take turns, after one round unmeasured."""
+    """Return the median seconds of each work over rounds in which all take turns; a first one is not counted."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for turn in tqdm(range(rounds + 1), desc="/".join(works), leave=False):
         for name, work in works.items():
@@ -113,7 +113,10 @@ def cauchy_linear(n: int = 2000) -> dict[str, float]:
 
     assert np.allclose(composed()[1:-1], path(z0, z1, lam)[1:-1].numpy(), atol=1e-4)
     times = interleaved({"scipy.stats": composed, "ours": lambda: path(z0, z1, lam)}, 1, 5)
-    return {"ratio to scipy.stats": times["scipy.stats"] / times["ours"], "million values/s": lam.numel() * z0.numel() / times["ours"] / 1e6}
+    return {
+        "ratio to scipy.stats": times["scipy.stats"] / times["ours"],
+        "million values/s": lam.numel() * z0.numel() / times["ours"] / 1e6,
+    }
 
 
 def rendering(n: int = 4096) -> dict[str, float]:

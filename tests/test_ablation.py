@@ -25,6 +25,7 @@ def tiny(monkeypatch, pixels):
     monkeypatch.setattr(ablation, "POINTS", (0, 1, 2))
     monkeypatch.setattr(ablation, "PICTURES", (1, 2))
     monkeypatch.setattr(ablation, "WINDOW", 2)
+    monkeypatch.setattr(ablation, "SAMPLES", 16)
     monkeypatch.setattr(ablation, "portraits", lambda n, seed, progress: (pixels, {}))
     variants = tuple(replace(v, recipe=recipe) for v in ablation.VARIANTS if v.name.startswith("cauchy"))
     monkeypatch.setattr(ablation, "VARIANTS", variants)

@@ -102,12 +102,13 @@ def run(
     """
     points, begun = sorted(points or POINTS), time.perf_counter()
     trainer, data = start(variant, images, **options), quality.unit(images[:512])
+    data_spread = quality.spread(data)
     rows, losses, window, kept = [], [], [], []
     for step in tqdm(range(points[-1] + 1), desc=variant.name, unit="step", disable=not progress):
         if step in points:
             drawn = {"averaged": decode(trainer.averaged, trainer), "raw": decode(trainer.generator, trainer)}
-            measured = {f"{k}.{m}": round(x, 5) for k, v in drawn.items() for m, x in quality.compare(v, data).items()}
-            rows.append({"step": step} | measured)
+            found = {k: quality.compare(v, data, data_spread=data_spread) for k, v in drawn.items()}
+            rows.append({"step": step} | {f"{k}.{m}": round(x, 5) for k, v in found.items() for m, x in v.items()})
             kept += [drawn["averaged"][:8]] if step in PICTURES else []
         if step < points[-1]:
             window.append(trainer.step())

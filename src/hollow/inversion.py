@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numpy.polynomial import chebyshev, legendre
 from scipy import special
 
-from hollow.laws import Array, choose
+from hollow.law import Array, choose
 
 Complex = npt.NDArray[np.complex128]
 
@@ -27,9 +27,9 @@ def _odds(log_tail: Array) -> Array:
 def _line(
     exponent: Callable[[Complex], Complex], at: Array, width: Array, nodes: int, bend: Array | float = 0.0
 ) -> Array:
-    """Log of 1/(2 pi i) times the integral of exp(exponent(s)) through the saddle points ``at``, by the trapezoidal rule.
+    """Log of 1/(2 pi i) times the integral of exp(exponent(s)) through the saddle points ``at``.
 
-    The path is vertical, or a hyperbola of curvature ``bend`` that opens to the right.
+    The path is vertical, or a hyperbola of curvature ``bend`` that opens to the right; the rule is the trapezoidal one.
     """
     tau = 0.25 * width[:, None] * np.arange(nodes)
     bend = np.broadcast_to(bend, at.shape)[:, None]
@@ -65,12 +65,11 @@ def uniform(t: Array, dim: int, side: int) -> Array:
     size = np.geomspace(1e-3 / np.sqrt(dim), 1e18 * dim, 6000)
     root = np.sqrt(size)
     # Share x / D (below) or 1 - x / D (above) whose saddle point lies at this distance from 0.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if side < 0:
-            ratio = 2 * root * np.exp(-size) / (np.sqrt(np.pi) * special.erf(root))
-            share = np.where(size > 600, 0.5 / size, (1 - ratio) / (2 * size))
-        else:
-            share = np.where(size > 1e4, 1 / size, 1 - (root / special.dawsn(root) - 1) / (2 * size))
+    if side < 0:
+        ratio = 2 * root * np.exp(-size) / (np.sqrt(np.pi) * special.erf(root))
+        share = np.where(size > 600, 0.5 / size, (1 - ratio) / (2 * size))
+    else:
+        share = np.where(size > 1e4, 1 / size, 1 - (root / special.dawsn(root) - 1) / (2 * size))
     share += 1 / (size * dim)
     odds = np.log(share) - np.log1p(-np.minimum(share, 1 - 1e-12))
     at_log = np.interp(-side * t, odds[::-1], np.log(size)[::-1])
@@ -212,7 +211,7 @@ def _stable_below(t: Array, alpha: float, dim: int) -> Array:
 
 
 def _stable_above(t: Array, alpha: float, dim: int, step: float = 0.04) -> Array:
-    # 1 - F is the integral of -Im(exp(q^2 r^2) (phi^D - 1)) d log|q| along the ray, times 2 / pi; log|q| on one lattice.
+    # 1 - F is 2 / pi times the integral of -Im(exp(q^2 r^2) (phi^D - 1)) d log|q| along the ray.
     below, above = 38 / alpha, 2.5 + 0.5 * np.log(dim)
     first = -t.max() - below
     lattice = first + step * np.arange(int((t.max() - t.min() + below + above) / step) + 2)
@@ -245,7 +244,8 @@ def stable_size(t: Array, alpha: float) -> Array:
         inner = np.where(low < high, alpha * theta, np.pi - ((2 - alpha) * 0.5 * np.pi + alpha * rest))
         sine, other = np.sin(inner), np.cos((1 - alpha) * theta)
         w = np.log(sine) - np.log(np.sin(rest)) / alpha + s * np.log(other)
-        slope = 1 / (np.tan(rest) * alpha) + alpha * np.cos(inner) / sine - s * (1 - alpha) * np.tan((1 - alpha) * theta)
+        slope = 1 / (np.tan(rest) * alpha) + alpha * np.cos(inner) / sine
+        slope -= s * (1 - alpha) * np.tan((1 - alpha) * theta)
         return low, high, w, slope * 0.5 * np.pi * low * high
 
     grid = np.linspace(-700, 700, 7001)
@@ -295,8 +295,7 @@ def kilcher_part(t: Array, part: int, dim: int, k: int, theta: float, side: int)
     weight = np.exp(log_weight(v) + np.log(step) - total)
     out = np.empty_like(t)
     for rows in np.array_split(np.arange(t.size), t.size // 256 + 1):
-        with np.errstate(over="ignore", under="ignore"):
-            z = np.exp(0.5 * k * (t[rows, None] - log_size(v)) - 0.5 * np.log(theta))
-            tail = (special.erf(z) if side < 0 else special.erfc(z)) @ weight
+        z = np.exp(0.5 * k * (t[rows, None] - log_size(v)) - 0.5 * np.log(theta))
+        tail = (special.erf(z) if side < 0 else special.erfc(z)) @ weight
         out[rows] = -side * _odds(np.log(np.maximum(tail, 1e-320)))
     return out

@@ -7,176 +7,32 @@ two tails and its middle separately, so that the map holds to 37 standard deviat
 NumPy float64 in and out. Norm laws are in `hollow.norms` and `hollow.tabulated`.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-Array = npt.NDArray[np.float64]
+from hollow.law import HUGE, TINY, Array, Law, SymmetricLaw, choose, numbers, quiet
 
-TINY = 1e-300  # tail probabilities are clamped here: quantiles stay finite and the transport monotone
-HUGE = 1e300  # quantiles are clamped here: small stable indices would overflow
-
-
-def choose(mask: npt.NDArray[np.bool_], yes: Callable[..., Array], no: Callable[..., Array], *arrays: Any) -> Any:
-    """Evaluate ``yes`` where ``mask`` holds and ``no`` elsewhere, each only on its own elements."""
-    out = np.empty(mask.shape, dtype=arrays[0].dtype)
-    for where, function in ((mask, yes), (~mask, no)):
-        if where.any():
-            out[where] = function(*(a[where] for a in arrays))
-    return out
-
-
-def _numbers(x: npt.ArrayLike) -> Array:
-    x = np.asarray(x, dtype=np.float64)
-    if np.isnan(x).any():
-        raise ValueError("NaN among the values of a law; expected numbers, remove the NaN first")
-    return x
-
-
-def _probabilities(p: npt.ArrayLike) -> Array:
-    p = _numbers(p)
-    if ((p < 0) | (p > 1)).any():
-        wrong = p[(p < 0) | (p > 1)].flat[0]
-        raise ValueError(f"probability {wrong:g} is outside [0, 1]; pass the value of a CDF")
-    return np.maximum(p, TINY)
-
-
-class Law(ABC):
-    """Law of one real variable X.
-
-    Subclasses give ``_cdf``, ``_sf`` and their inverses, each relatively accurate in its own tail; the public methods
-    check their input (`ValueError` on NaN or a probability outside [0, 1]), clamp probabilities at ``TINY`` = 1e-300
-    and quantiles at ``HUGE`` = 1e300, and take and return arrays of any shape.
-
-    Attributes
-    ----------
-    support : tuple of float
-        Ends of the smallest closed interval of probability 1.
-    symmetric : bool
-        Whether X and -X have the same law.
-    continuous : bool
-        Whether the CDF is continuous and strictly increasing on the support, so that transports exist.
-    """
-
-    symmetric: bool = False
-    continuous: bool = True
-
-    @property
-    def support(self) -> tuple[float, float]:
-        return (-np.inf, np.inf)
-
-    def cdf(self, x: npt.ArrayLike) -> Array:
-        """P(X <= x), relatively accurate in the lower tail."""
-        return self._cdf(self._inside(_numbers(x)))
-
-    def sf(self, x: npt.ArrayLike) -> Array:
-        """P(X > x), relatively accurate in the upper tail."""
-        return self._sf(self._inside(_numbers(x)))
-
-    def ppf(self, p: npt.ArrayLike) -> Array:
-        """Quantile, the inverse of `cdf`."""
-        return np.clip(self._ppf(_probabilities(p)), -HUGE, HUGE)
-
-    def isf(self, q: npt.ArrayLike) -> Array:
-        """Upper quantile, the inverse of `sf`."""
-        return np.clip(self._isf(_probabilities(q)), -HUGE, HUGE)
-
-    def logpdf(self, x: npt.ArrayLike) -> Array:
-        """Logarithm of the density, minus infinity outside the support; `ValueError` for laws without a density."""
-        x = _numbers(x)
-        low, high = self.support
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where((x < low) | (x > high), -np.inf, self._logpdf(np.clip(x, low, high)))
-
-    def central(self, x: npt.ArrayLike) -> Array:
-        """F(x) - 1/2, for symmetric laws without cancellation near 0."""
-        return self.cdf(x) - 0.5
-
-    def from_central(self, m: npt.ArrayLike) -> Array:
-        """Inverse of `central`."""
-        return self.ppf(0.5 + _numbers(m))
-
-    def _inside(self, x: Array) -> Array:
-        return np.clip(x, *self.support) if self.continuous else x
-
-    @abstractmethod
-    def _cdf(self, x: Array) -> Array: ...
-
-    @abstractmethod
-    def _sf(self, x: Array) -> Array: ...
-
-    @abstractmethod
-    def _ppf(self, p: Array) -> Array: ...
-
-    @abstractmethod
-    def _isf(self, q: Array) -> Array: ...
-
-    def _logpdf(self, x: Array) -> Array:
-        raise ValueError(f"{self} has no density; use its cdf and sf")
-
-    # A value as the transport sees it: the side of the median (-1 or 1), the mass q beyond the value, m = 1/2 - q.
-    def _fold(self, x: Array) -> tuple[Array, Array, Array]:
-        x = np.clip(x, *self.support)
-        low, high = self._cdf(x), self._sf(x)
-        q = np.minimum(low, high)
-        return np.where(low < high, -1.0, 1.0), q, 0.5 - q
-
-    def _unfold(self, side: Array, q: Array, m: Array) -> Array:
-        return choose(side < 0, self._ppf, self._isf, q)
-
-
-class SymmetricLaw(Law):
-    """Law symmetric about 0, given by its upper tail and its middle on a >= 0."""
-
-    symmetric = True
-
-    @abstractmethod
-    def _upper(self, a: Array) -> Array:
-        """P(X > a)."""
-
-    @abstractmethod
-    def _middle(self, a: Array) -> Array:
-        """P(0 < X < a)."""
-
-    @abstractmethod
-    def _upper_inverse(self, q: Array) -> Array: ...
-
-    @abstractmethod
-    def _middle_inverse(self, m: Array) -> Array: ...
-
-    def central(self, x: npt.ArrayLike) -> Array:
-        x = np.clip(_numbers(x), *self.support)
-        return np.copysign(self._middle(np.abs(x)), x)
-
-    def from_central(self, m: npt.ArrayLike) -> Array:
-        m = _numbers(m)
-        return np.clip(self._unfold(np.copysign(1.0, m), 0.5 - np.abs(m), np.abs(m)), -HUGE, HUGE)
-
-    def _cdf(self, x: Array) -> Array:
-        return self._sf(-x)
-
-    def _sf(self, x: Array) -> Array:
-        return choose(x < 0, lambda x: 0.5 + self._middle(-x), self._upper, x)
-
-    def _ppf(self, p: Array) -> Array:
-        return -self._isf(p)
-
-    def _isf(self, q: Array) -> Array:
-        side = np.where(q > 0.5, -1.0, 1.0)
-        return self._unfold(side, np.where(q > 0.5, 1 - q, q), np.abs(0.5 - q))
-
-    def _fold(self, x: Array) -> tuple[Array, Array, Array]:
-        a = np.abs(np.clip(x, *self.support))
-        return np.copysign(1.0, x), self._upper(a), self._middle(a)
-
-    def _unfold(self, side: Array, q: Array, m: Array) -> Array:
-        middle = lambda q, m: self._middle_inverse(m)  # noqa: E731
-        return side * choose(m < 0.25, middle, lambda q, m: self._upper_inverse(np.maximum(q, TINY)), q, m)
+__all__ = [
+    "HUGE",
+    "TINY",
+    "Array",
+    "Atom",
+    "Cauchy",
+    "Law",
+    "Normal",
+    "Scaled",
+    "Signs",
+    "SymmetricLaw",
+    "Symmetrized",
+    "Uniform",
+    "WithZero",
+    "choose",
+    "transport",
+]
 
 
 @dataclass(frozen=True)
@@ -271,6 +127,11 @@ class Symmetrized(SymmetricLaw):
     def _middle_inverse(self, m: Array) -> Array:
         return self.size._ppf(2 * m)
 
+    def _fold(self, x: Array) -> tuple[Array, Array, Array]:
+        side, q, _ = self.size._fold(np.abs(x))
+        small = side < 0
+        return np.copysign(1.0, x), 0.5 * np.where(small, 1 - q, q), 0.5 * np.where(small, q, 1 - q)
+
     def _logpdf(self, x: Array) -> Array:
         return self.size._logpdf(np.abs(x)) - np.log(2)
 
@@ -311,7 +172,7 @@ class Scaled(Law):
         return self.law._logpdf(x / self.scale) - np.log(self.scale)
 
     def central(self, x: npt.ArrayLike) -> Array:
-        return self.law.central(_numbers(x) / self.scale)
+        return self.law.central(numbers(x) / self.scale)
 
     def from_central(self, m: npt.ArrayLike) -> Array:
         return self.scale * self.law.from_central(m)
@@ -409,6 +270,7 @@ class WithZero(Law):
         return np.where(1 - p < half, far(np.minimum((1 - p) / self.weight, 0.5)), value)
 
 
+@quiet
 def transport(x: npt.ArrayLike, source: Law, target: Law) -> Array:
     r"""Move values of law ``source`` to law ``target`` by the increasing map :math:`F_t^{-1} \circ F_s`.
 
@@ -428,7 +290,7 @@ def transport(x: npt.ArrayLike, source: Law, target: Law) -> Array:
     for law in (source, target):
         if not law.continuous:
             raise ValueError(f"no monotone transport with {law}: its CDF is not continuous and strictly increasing")
-    x = _numbers(x)
+    x = numbers(x)
     if source == target:
         return x.copy()
     side, q, m = source._fold(x)

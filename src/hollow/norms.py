@@ -2,22 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from scipy import special
 
-from hollow.laws import Array, Law, Symmetrized, choose
+from hollow.law import Array, Law, choose
 
 FAR = -60.0  # below this log-argument an incomplete gamma or beta function is its leading power to 1e-16
 
 
 def _power_tail(argument: Array, order: float, function: Callable[[Array], Array]) -> Array:
     """Extend ``function(exp(argument))``, about exp(order * argument) at minus infinity, below ``FAR``."""
-    with np.errstate(divide="ignore", under="ignore"):
-        anchor = np.log(function(np.exp(np.array(FAR))))
-        far = lambda t: np.exp(anchor + order * (t - FAR))  # noqa: E731
-        return choose(argument < FAR, far, lambda t: function(np.exp(t)), argument)
+    anchor = np.log(function(np.exp(np.array(FAR))))
+    far = lambda t: np.exp(anchor + order * (t - FAR))  # noqa: E731
+    return choose(argument < FAR, far, lambda t: function(np.exp(t)), argument)
 
 
 def _power_tail_inverse(
@@ -25,9 +23,8 @@ def _power_tail_inverse(
 ) -> Array:
     """Solve ``_power_tail(t, order, function) = p`` for t; ``inverse`` is the inverse of ``function``."""
     lowest = function(np.exp(np.array(FAR)))
-    with np.errstate(divide="ignore"):
-        far = lambda p: FAR + (np.log(p) - np.log(lowest)) / order  # noqa: E731
-        return choose(p < lowest, far, lambda p: np.log(inverse(p)), p)
+    far = lambda p: FAR + (np.log(p) - np.log(lowest)) / order  # noqa: E731
+    return choose(p < lowest, far, lambda p: np.log(inverse(p)), p)
 
 
 class NormLaw(Law):
@@ -46,12 +43,10 @@ class Chi(NormLaw):
 
     def _cdf(self, x: Array) -> Array:
         a = self.dim / 2
-        with np.errstate(divide="ignore"):
-            return _power_tail(2 * np.log(x) - np.log(2), a, lambda y: special.gammainc(a, y))
+        return _power_tail(2 * np.log(x) - np.log(2), a, lambda y: special.gammainc(a, y))
 
     def _sf(self, x: Array) -> Array:
-        with np.errstate(over="ignore"):
-            return special.gammaincc(self.dim / 2, 0.5 * x**2)
+        return special.gammaincc(self.dim / 2, 0.5 * x**2)
 
     def _ppf(self, p: Array) -> Array:
         a = self.dim / 2
@@ -92,7 +87,7 @@ class _BetaNorm(NormLaw):
         return self._from_log_odds(-_beta_odds_inverse(self.b, self.a, q))
 
 
-def _log_beta(a: float, b: float) -> float:
+def log_beta(a: float, b: float) -> float:
     """log B(a, b), by differences of Stirling's series where log Gamma would cancel."""
     a, b = max(a, b), min(a, b)
     if a < 100:
@@ -111,18 +106,18 @@ def _beta_tail(a: float, b: float, odds: Array) -> Array:
     c, d = np.ones_like(x), 1 / (1 - (a + b) * x / (a + 1))
     fraction = d
     for m in range(1, 60):
-        for term in (m * (b - m) / (a + 2 * m - 1), -(a + m) * (a + b + m) / (a + 2 * m + 1)):
-            term = term * x / (a + 2 * m)
+        for factor in (m * (b - m) / (a + 2 * m - 1), -(a + m) * (a + b + m) / (a + 2 * m + 1)):
+            term = factor / (a + 2 * m) * x
             c, d = 1 + term / c, 1 / (1 + term * d)
             fraction = fraction * c * d
-    return np.exp(-a * np.log1p(1 / odds) - b * np.log1p(odds) - np.log(a) - _log_beta(a, b) + np.log(fraction))
+    return np.exp(-a * np.log1p(1 / odds) - b * np.log1p(odds) - np.log(a) - log_beta(a, b) + np.log(fraction))
 
 
 def _beta_cdf(a: float, b: float, odds: Array) -> Array:
     """P(B / (1 - B) <= odds) for B ~ Beta(a, b), from whichever of B and 1 - B is known better."""
     low = lambda o: special.betainc(a, b, o / (1 + o))  # noqa: E731
     value = choose(odds < 1, low, lambda o: special.betaincc(b, a, 1 / (1 + o)), odds)
-    # There scipy's sums underflow for b <= 40.
+    # Here scipy's sums underflow for b <= 40.
     far = (value < 1e-230) & (odds > 0) & (b <= 50)
     value[far] = _beta_tail(a, b, odds[far])
     return value
@@ -145,14 +140,14 @@ def _beta_odds_inverse(a: float, b: float, p: Array) -> Array:
         return choose(p > 0.5, lambda p: -_beta_odds_inverse(b, a, 1 - p), lambda p: _beta_odds_inverse(a, b, p), p)
     t = _power_tail_inverse(p, a, lambda odds: _beta_cdf(a, b, odds), lambda p: _beta_quantile(a, b, p))
     # scipy's inverse can miss far tails; Newton steps on the concave log-probability mend it.
-    t = np.where(np.isfinite(t), t, (np.log(p * a) + _log_beta(a, b)) / a)
+    t = np.where(np.isfinite(t), t, (np.log(p * a) + log_beta(a, b)) / a)
     for _ in range(12):
         cdf = np.maximum(_beta_odds(a, b, t), 1e-307)
         miss = np.log(cdf / p)
-        off = np.abs(miss) > 1e-12
+        off = np.abs(miss) > 1e-10
         if not off.any():
             break
-        log_density = a * t[off] - (a + b) * np.logaddexp(0, t[off]) - _log_beta(a, b)
+        log_density = a * t[off] - (a + b) * np.logaddexp(0, t[off]) - log_beta(a, b)
         t[off] -= miss[off] / np.exp(np.maximum(log_density - np.log(cdf[off]), -20.0))
     return t
 
@@ -173,16 +168,15 @@ class FisherNorm(_BetaNorm):
         return self.nu / 2
 
     def _log_odds(self, x: Array) -> Array:
-        with np.errstate(divide="ignore"):
-            return 2 * np.log(x) - np.log(self.nu)
+        return 2 * np.log(x) - np.log(self.nu)
 
     def _from_log_odds(self, t: Array) -> Array:
-        with np.errstate(over="ignore"):
-            return np.exp(0.5 * (t + np.log(self.nu)))
+        return np.exp(0.5 * (t + np.log(self.nu)))
 
     def _logpdf(self, x: Array) -> Array:
+        x = np.maximum(x, 1e-290)  # at 0 the powers of x cancel where dim is 1
         t = self._log_odds(x)
-        return np.log(2) - np.log(x) + self.a * t - (self.a + self.b) * np.logaddexp(0, t) - _log_beta(self.a, self.b)
+        return np.log(2) - np.log(x) + self.a * t - (self.a + self.b) * np.logaddexp(0, t) - log_beta(self.a, self.b)
 
 
 @dataclass(frozen=True)
@@ -205,15 +199,14 @@ class SphereNorm(_BetaNorm):
         return (self.dim - self.part) / 2
 
     def _log_odds(self, x: Array) -> Array:
-        with np.errstate(divide="ignore"):
-            return 2 * np.log(x) - np.log1p(-x) - np.log1p(x)
+        return 2 * np.log(x) - np.log1p(-x) - np.log1p(x)
 
     def _from_log_odds(self, t: Array) -> Array:
         return np.exp(-0.5 * np.logaddexp(0, -t))
 
     def _logpdf(self, x: Array) -> Array:
         edge = special.xlogy(self.b - 1, (1 - x) * (1 + x))
-        return np.log(2) + special.xlogy(self.part - 1, x) + edge - _log_beta(self.a, self.b)
+        return np.log(2) + special.xlogy(self.part - 1, x) + edge - log_beta(self.a, self.b)
 
 
 @dataclass(frozen=True)
@@ -224,8 +217,7 @@ class KilcherNorm(NormLaw):
     theta: float
 
     def _normal(self, x: Array) -> Array:
-        with np.errstate(over="ignore"):
-            return np.sqrt(2 / self.theta) * x ** (self.k / 2)
+        return np.sqrt(2 / self.theta) * x ** (self.k / 2)
 
     def _from_normal(self, n: Array) -> Array:
         return (n * np.sqrt(self.theta / 2)) ** (2 / self.k)
@@ -245,9 +237,3 @@ class KilcherNorm(NormLaw):
     def _logpdf(self, x: Array) -> Array:
         power = special.xlogy(self.k / 2 - 1, x)
         return np.log(self.k) + power - x**self.k / self.theta - 0.5 * np.log(np.pi * self.theta)
-
-
-@lru_cache(maxsize=64)
-def student_t(nu: float) -> Symmetrized:
-    """Student's t law with ``nu`` degrees of freedom."""
-    return Symmetrized(FisherNorm(nu, 1))

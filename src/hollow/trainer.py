@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -71,11 +72,9 @@ class Trainer:
             init_normal(self.generator, init)
             init_normal(self.discriminator, init)
         layout = torch.channels_last if bf16 else torch.contiguous_format
-        self.generator.to(self.device, memory_format=layout)
-        self.discriminator.to(self.device, memory_format=layout)
-        self.averaged = Generator(experiment.dim, width=recipe.width, arch=experiment.arch)
-        self.averaged.to(self.device, memory_format=layout).load_state_dict(self.generator.state_dict())
-        self.averaged.requires_grad_(False)
+        self.generator.to(self.device).to(memory_format=layout)
+        self.discriminator.to(self.device).to(memory_format=layout)
+        self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimisers = {
             name: torch.optim.Adam(net.parameters(), recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True)
             for name, net in (("generator", self.generator), ("discriminator", self.discriminator))
@@ -153,7 +152,7 @@ class Trainer:
 
     def state(self) -> dict[str, Tensor]:
         """Return every tensor that a resumed run needs, by name."""
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name, net in self._networks().items():
             tensors |= {f"{name}.{key}": value for key, value in net.state_dict().items()}
         for name, optimiser in self.optimisers.items():

@@ -2,12 +2,13 @@
 
 from hollow.figures.grids import gallery, mosaic, strips
 from hollow.figures.laws import against, balance, density, norms_by_dimension
-from hollow.figures.paths import midpoint_lines, p_values, plane, speeds
+from hollow.figures.paths import midpoint_lines, norms_along, p_values, plane, speeds
 from hollow.figures.style import COLOURS, PALETTE, WIDTH, use
 from hollow.figures.training import curves
 from hollow.figures.void import by_step, valleys
 
 __all__ = [
     "COLOURS", "PALETTE", "WIDTH", "against", "balance", "by_step", "curves", "density", "gallery",
-    "midpoint_lines", "mosaic", "norms_by_dimension", "p_values", "plane", "speeds", "strips", "use", "valleys",
+    "midpoint_lines", "mosaic", "norms_along", "norms_by_dimension", "p_values", "plane", "speeds", "strips", "use",
+    "valleys",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pictures of paths: in the plane, by their midpoints, by their p-values and by their speed."""
+"""Pictures of paths: in the plane, by their norms, midpoints, p-values and speed."""
 
 from __future__ import annotations
 
@@ -61,6 +61,40 @@ def plane(
             ax.plot(*curve[:, [0, -1]], "o", color=colour, markeredgecolor="white", markersize=5.5, zorder=3)
     ax.set(title=title, xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     ax.set(xlabel="first coordinate", ylabel="second coordinate")
+    return ax
+
+
+def norms_along(
+    lam: ArrayLike,
+    norms: ArrayLike,
+    typical: tuple[float, float],
+    *,
+    tail: float = 0.05,
+    lines: int = 15,
+    colour: str = PALETTE[0],
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the norm along many paths as a band, and along some as lines, over the band of the prior's own norm.
+
+    Parameters
+    ----------
+    lam : array_like
+        Positions, shape (T,).
+    norms : array_like
+        Norms of the points of n paths, shape (T, n).
+    typical : pair of float
+        The quantiles `tail` and 1 - `tail` of the norm under the prior.
+    lines : int, keyword-only
+        How many single paths are drawn.
+    """
+    ax = ax or plt.subplots()[1]
+    norms = np.asarray(norms)
+    band = np.quantile(norms, [tail, 1 - tail], axis=1)
+    ax.axhspan(*typical, color=BLACK, alpha=0.12, linewidth=0, label="the prior")
+    ax.fill_between(lam, *band, color=colour, alpha=0.3, linewidth=0, label="points of paths")
+    ax.plot(lam, norms[:, :lines], color=colour, linewidth=0.7, alpha=0.8)
+    ax.set(xlabel=r"position $\lambda$ on the path", ylabel="norm", xlim=(0, 1))
+    ax.legend(loc="lower left")
     return ax
 
 
