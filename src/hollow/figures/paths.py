@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -131,7 +132,7 @@ def p_values(
     for row, p in enumerate(values.values()):
         passed, beyond = p >= level, p < floor
         colour = PALETTE[0] if passed else RED
-        style = {"color": colour, "markerfacecolor": colour if passed else "white", "markersize": 8}
+        style: dict[str, Any] = {"color": colour, "markerfacecolor": colour if passed else "white", "markersize": 8}
         ax.plot(max(p, floor), row, "<" if beyond else "o", **style)
     ax.axvline(level, color=BLACK, linestyle="--", linewidth=1)
     ax.set(xscale="log", xlim=(floor / 3, 3), ylim=(len(values) - 0.5, -0.5), xlabel="combined p-value of property 4")
