@@ -1,9 +1,13 @@
 """The loop: it learns, resumes bitwise, survives ctrl-C, stops on NaN, and refuses what is not its own."""
 
 import json
+import re
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -181,14 +185,39 @@ def test_bad_images():
         Trainer(NORMAL, TINY, torch.zeros(9, 3, 64, 64))
 
 
-def test_full_disk_is_one_clear_line_and_leaves_no_part(tmp_path, pixels, monkeypatch):
-    def full(*_args, **_kw):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoints, "save_file", full)
-    with pytest.raises(OSError, match=r"cannot write .*checkpoint.safetensors: No space left on device"):
-        run(tmp_path, pixels)
+def test_no_room_for_a_file_is_one_clear_line_and_leaves_no_part(tmp_path, pixels):
+    """A limit on the size of files, set in a process of its own, stands for a full disk."""
+    script = f"""
+import resource, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_training import TINY, NORMAL, training
+import torch
+pixels = torch.zeros(40, 3, 64, 64, dtype=torch.uint8)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    training.train(NORMAL, TINY, {str(tmp_path)!r}, images=pixels, progress=False)
+except OSError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"cannot write .*checkpoint.safetensors: File too large; .*\n", done.stdout), done.stdout
     assert not list(tmp_path.glob(".part-*"))
+
+
+def test_a_finished_run_resumes_to_itself_and_not_to_less(tmp_path, pixels):
+    whole = run(tmp_path, pixels)
+    assert same(whole, run(tmp_path, pixels, resume=True))
+    with pytest.raises(ValueError, match="is at step 8 already; give --steps of at least that"):
+        run(tmp_path, pixels, replace(TINY, steps=4), resume=True)
+
+
+def test_without_biases_from_training_to_loading(tmp_path, pixels):
+    experiment = replace(NORMAL, bias=False)
+    training.train(experiment, TINY, tmp_path, images=pixels, progress=False)
+    generator = zoo.load("normal", tmp_path).generator
+    assert all(weight.ndim > 1 for weight in generator.parameters())
+    assert generator.pre_tanh(torch.zeros(1, 100)).abs().max() == 0
 
 
 def test_a_finished_run_can_be_loaded_as_a_model(tmp_path, pixels):

@@ -99,7 +99,7 @@ def test_missing_files_name_the_mend(copy):
     (copy / "uniform.safetensors").unlink()
     with pytest.raises(ValueError, match="are missing although their manifest is there"):
         zoo.load("uniform", copy)
-    with pytest.raises(ValueError, match="make it with: hollow train cauchy"):
+    with pytest.raises(ValueError, match="make it with: hollow train cauchy, then name its folder"):
         zoo.load("cauchy", copy)
     with pytest.raises(ValueError, match="unknown experiment 'gauss'; expected one of normal"):
         zoo.load("gauss", copy)
@@ -118,10 +118,21 @@ def test_a_manifest_of_another_model(copy, change, words):
         zoo.load("uniform", copy)
 
 
-def test_an_unreadable_manifest(copy):
-    (copy / "uniform.json").write_text('{"name": ')
+@pytest.mark.parametrize("text", ['{"name": ', "{}", "[]", "3"])
+def test_an_unreadable_manifest(copy, text):
+    (copy / "uniform.json").write_text(text)
     with pytest.raises(ValueError, match=r"manifest .* cannot be read"):
         zoo.load("uniform", copy)
+
+
+def test_latents_that_are_not_finite():
+    with pytest.raises(ValueError, match="latents hold NaN or infinity"):
+        zoo.load("normal").decode(torch.full((2, 100), torch.nan))
+
+
+def test_a_missing_snapshot_names_those_that_exist(copy):
+    with pytest.raises(ValueError, match=r"its snapshots: 250, 500, 1000, 2000\); make it with: hollow train normal"):
+        zoo.load("normal@123", copy)
 
 
 def test_unknown_names_and_bad_recipes():

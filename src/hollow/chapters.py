@@ -96,10 +96,11 @@ def versions() -> dict[str, str]:
 
 
 def fingerprint(root: Path, path: Path, values: Mapping[str, Any]) -> str:
-    """Return the hash of all that a chapter's outputs depend on: text, package, models, versions, parameters."""
+    """Return the hash of all that a chapter's outputs depend on: text, code, models, assets, versions, parameters."""
     state = hashlib.sha256(json.dumps([dict(values), versions()], sort_keys=True).encode())
     models = Path(values.get("models") or root / "data" / "models")
-    for file in (path, root / "constraints.txt", *sorted((root / "src").rglob("*.py")), *_files(models)):
+    assets = [file for file in _files(root / "book" / "assets") if file.suffix != ".css"]  # recorded runs, pictures
+    for file in (path, root / "constraints.txt", *sorted((root / "src").rglob("*.py")), *assets, *_files(models)):
         if file.exists():
             state.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     if (images := values.get("images", "procedural")) != "procedural":
@@ -147,7 +148,6 @@ def execute_all(
         "commit": _commit(root),
         "machine": _machine(cores, values),
         "versions": versions(),
-        "parameters": dict(values),
     }
     env = {
         **os.environ,
@@ -160,7 +160,8 @@ def execute_all(
     running: dict[str, subprocess.Popen[str]] = {}
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(prints), desc="chapters", disable=None) as bar:
         futures = {}
-        for path, mark in prints.items():
+        # Long chapters first, so that none is left to run alone at the end; the size of the file stands for the time.
+        for path, mark in sorted(prints.items(), key=lambda item: -item[0].stat().st_size):
             job = pool.submit(_execute, path, stage / path.name, values, {**facts, "fingerprint": mark}, env, running)
             futures[job] = path.stem
         try:
@@ -181,7 +182,7 @@ def execute_all(
             for process in list(running.values()):
                 process.terminate()
             raise
-    return failures
+    return sorted(failures)
 
 
 def _execute(
@@ -203,7 +204,7 @@ def _execute(
         if process.returncode:
             raise ValueError(_failure(source, part, said))
         seconds = time.perf_counter() - start
-        _finish(part, {**facts, "seconds": seconds})
+        _finish(part, {**facts, "parameters": {**own, **values}, "seconds": seconds})
     return seconds
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from hollow.files import atomic
@@ -43,7 +43,7 @@ def save(trainer: Trainer, path: str | Path, source: str = "") -> None:
     tensors = trainer.state()
     header = {"format": _FORMAT, "done": str(trainer.done), "sha256": _digest(tensors), **_identity(trainer, source)}
     with atomic(path) as part:
-        save_file(tensors, part, header)
+        part.write_bytes(to_bytes(tensors, header))
 
 
 def load(trainer: Trainer, path: str | Path, source: str = "") -> None:

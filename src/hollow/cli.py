@@ -85,7 +85,7 @@ def train(
     \b
     Examples
       hollow train normal                                 4,000 steps on procedural portraits
-      hollow train normal --preset smoke --out /tmp/try   a few steps, to see that it works
+      hollow train normal --preset smoke --out runs/try   a few steps, to see that it works
       hollow train celeba-normal --images img_align_celeba.zip
       hollow train cauchy --steps 8000 --device cuda
       hollow train normal --resume                        go on after ctrl-C
@@ -101,8 +101,9 @@ def train(
     if steps is not None:
         recipe = replace(recipe, steps=steps)
     where, folder = _device(device), out or Path("runs") / name
-    images = images or ("procedural" if experiment.images == "portraits" else None)
-    if images is None:
+    if images is None and experiment.images == "portraits":
+        images = "procedural"
+    if images is None or (images == "procedural" and experiment.images != "portraits"):
         raise ValueError(f"{name} is trained on photographs; give them with --images (a folder or zip)")
     if images == "procedural":
         pixels, source = images_.dataset(images, recipe.n_images), images
@@ -128,15 +129,18 @@ def models(models: Models = None) -> None:
       hollow models
       hollow models --models runs/normal     models that you have trained
     """
+    from dataclasses import asdict
+
     from hollow import experiments, zoo
 
     here = zoo.available(models)
-    typer.echo(f"{'name':18}{'prior':24}{'D':>4}  {'network':9}{'images':11}{'steps':>7}  weights")
+    typer.echo(f"{'name':18}{'prior':24}{'D':>4}  {'network':9}{'images':24}{'steps':>7}  weights")
     for name in dict.fromkeys([*experiments.TABLE, *here]):
-        row, manifest = experiments.get(name.split("@")[0]), zoo.manifest(name, models) if name in here else {}
-        weights = f"{manifest['bytes'] / 1e6:.2f} MB" if manifest else f"none yet: hollow train {name}"
-        steps = manifest.get("steps", "")
-        typer.echo(f"{name:18}{row.prior:24}{row.dim:>4}  {row.arch:9}{row.images:11}{steps:>7}  {weights}")
+        row = zoo.manifest(name, models) if name in here else asdict(experiments.get(name))
+        weights = f"{row['bytes'] / 1e6:.2f} MB" if name in here else f"none yet: hollow train {name}"
+        images = row["images"].split()[0]
+        columns = f"{row['prior']:24}{row['dim']:>4}  {row['arch']:9}{images:24}{row.get('steps', ''):>7}"
+        typer.echo(f"{name:18}{columns}  {weights}")
 
 
 @app.command()
@@ -200,7 +204,7 @@ def path(
     columns = [f"{value:.3g}" for value in lam.tolist()]
     figures.strips(model.decode(route(z0, z1, lam)), columns=columns, column_label="λ", title=f"{name}, {path}")
     with atomic(out) as part:
-        plt.savefig(part, bbox_inches="tight")
+        plt.savefig(part, format="png", bbox_inches="tight")
     typer.echo(f"wrote {out}")
 
 
@@ -277,7 +281,8 @@ def book(
 
     here = Path.cwd()
     root = root or next((folder for folder in (here, *here.parents) if (folder / "_toc.yml").exists()), here)
-    given = {"images": images, "models": str(models) if models else None, "device": device, "seed": seed}
+    where = device and _device(device)
+    given = {"images": images, "models": str(models) if models else None, "device": where, "seed": seed}
     parameters = {key: value for key, value in given.items() if value is not None}
     options: dict[str, Any] = {"force": force, "jobs": jobs, "chapters": chapter or None, "out": out}
     built = build(root, preset=preset, parameters=parameters, **options)
@@ -295,7 +300,8 @@ def _device(name: str) -> str:
         kind = torch.device(name).type
     except RuntimeError:
         kind = ""
-    if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
+    absent = kind == "cuda" and (torch.device(name).index or 0) >= torch.cuda.device_count()
+    if kind not in ("cpu", "cuda") or absent:
         found = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu (torch sees no GPU here)"
         raise ValueError(f"device {name!r} cannot be used; expected {found}")
     return name
@@ -310,7 +316,7 @@ def _save(images: Tensor, out: Path) -> None:
 
     picture = mosaic(images, columns=round(len(images) ** 0.5 + 0.49))
     with atomic(out) as part:
-        Image.fromarray(picture.numpy()).save(part)
+        Image.fromarray(picture.numpy()).save(part, "PNG")
     typer.echo(f"wrote {out}")
 
 

@@ -32,6 +32,9 @@ class _Partial(Derived):
         check(part == self.dim, f"{self.name} has no law for part of its coordinates; use prior.base.part_norm(K)")
         return self.base.part_norm(self.K)
 
+    def _log_prob(self, z: Tensor) -> Tensor:
+        raise ValueError(f"{self.name} has no density; use prior.base.marginal() and prior.norm() of {self.spec}")
+
 
 @dataclass(frozen=True)
 class Sparse(_Partial):

@@ -6,6 +6,7 @@
 import dataclasses
 import math
 import operator
+import textwrap
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -29,6 +30,17 @@ def check(condition: bool, message: str) -> None:
 def is_whole(value: Any) -> bool:
     """Whether ``value`` is of an integer type, Python's or NumPy's."""
     return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def check_prior(prior: Any) -> None:
+    """Raise `ValueError` unless ``prior`` has a dimension and can be sampled."""
+    ok = is_whole(getattr(prior, "dim", None)) and callable(getattr(prior, "sample", None))
+    spec = prior if isinstance(prior, str) else "normal"
+    check(
+        ok and not isinstance(prior, type),
+        f"prior is {textwrap.shorten(repr(prior), 80, placeholder='...')}; expected an object with dim and "
+        f"sample(n, generator), such as priors.get({spec!r}, 100)",
+    )
 
 
 def uniform01(shape: Shape, generator: torch.Generator | None) -> Tensor:
@@ -104,9 +116,12 @@ class Prior(ABC):
 
         They are drawn on the generator's device and moved, so that a CPU generator gives the same ones everywhere.
         """
-        shape = (operator.index(n),) if is_whole(n) else tuple(n)  # type: ignore[arg-type]
-        check(all(k >= 0 for k in shape), f"cannot draw {n} latents; expected a number of at least 0")
-        z = self._draw((*shape, self.dim), generator)
+        shape = tuple(n) if isinstance(n, tuple | list) else (n,)
+        ok = all(is_whole(k) and k >= 0 for k in shape)
+        check(ok, f"cannot draw {n!r} latents; expected a whole number of at least 0, or a tuple of them")
+        ok = generator is None or isinstance(generator, torch.Generator)
+        check(ok, f"generator is {generator!r}; expected a torch.Generator: torch.Generator().manual_seed(0)")
+        z = self._draw((*map(operator.index, shape), self.dim), generator)
         limit = min(torch.finfo(dtype).max, torch.finfo(z.dtype).max)
         return z.clamp(-limit, limit).to(device=device, dtype=dtype)
 

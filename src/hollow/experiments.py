@@ -23,6 +23,8 @@ class Experiment:
         Latent dimension D.
     arch : str
         Architecture of the generator, "conv" or "fc".
+    bias : bool
+        Whether its layers have biases.
     images : str
         "portraits" (procedural) or "celeba" (real photographs, which the user brings).
     snapshots : tuple of int
@@ -39,6 +41,7 @@ class Experiment:
     prior: str
     dim: int = 100
     arch: str = "conv"
+    bias: bool = True
     images: str = "portraits"
     snapshots: tuple[int, ...] = ()
     figures: tuple[int, ...] = ()
@@ -47,7 +50,7 @@ class Experiment:
 
     def generator(self, width: int = 16) -> Generator:
         """Return an untrained generator of this experiment's shape."""
-        return Generator(self.dim, width=width, arch=self.arch)
+        return Generator(self.dim, width=width, arch=self.arch, bias=self.bias)
 
 
 _ROWS = (

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from hollow import priors
+from hollow.distributions import check_prior
 from hollow.laws import Cauchy, Law, Normal, Scaled, Symmetrized, Uniform
 from hollow.paths import CoordinateTransport, Path, RadialTransport, Spherical, UniformMatched, WeightedSum
 from hollow.tabulated import StableSize
@@ -79,16 +80,22 @@ def get(name: str, prior: Any = None, **params: Any) -> Path:
     name : str
         One of `names()`.
     prior : Prior, optional
-        Needed by all but linear, spherical and normalized.
+        Needed by all but linear, spherical and normalized; the path then takes only latents of its dimension.
     **params
         `alpha` in (0, 2], 1.5 by default, for stable; `pole` for spherical and spherical-cauchy-linear.
 
     Raises
     ------
     ValueError
-        Unknown name or parameter, or the path does not exist for the prior.
+        Unknown name or parameter, not a prior, or the path does not exist for it.
     """
-    if name not in PATHS:
+    if not isinstance(name, str) or name not in PATHS:
+        family, _, written = name.partition("(") if isinstance(name, str) else ("", "", "")
+        if family in PATHS:
+            keywords = written.removesuffix(")") or "..."
+            raise ValueError(
+                f"unknown path {name!r}; give its parameters by keyword: get({family!r}, prior, {keywords})"
+            )
         raise ValueError(f"unknown path {name!r}; expected one of {', '.join(names())}")
     build = PATHS[name]
     allowed = [p.name for p in inspect.signature(build).parameters.values()][1:]
@@ -96,10 +103,13 @@ def get(name: str, prior: Any = None, **params: Any) -> Path:
         raise ValueError(f"path {name!r} has no parameter {unknown[0]!r}; it has: {', '.join(allowed) or 'none'}")
     if prior is None and name not in FREE:
         raise ValueError(f"path {name!r} depends on the prior; call get({name!r}, prior)")
+    if prior is not None:
+        check_prior(prior)
     try:
-        return build(prior, **params)
+        path = build(prior, **params)
     except ValueError as error:
         raise ValueError(f"path {name!r} does not exist here: {error}") from None
+    return path if prior is None else path.made_for(prior.dim)
 
 
 def names() -> tuple[str, ...]:
@@ -112,12 +122,19 @@ def _dense(prior: Any) -> Any:
     return prior.base if isinstance(prior, priors.Half | priors.Orthogonal) else prior
 
 
+def _spec(prior: Any) -> str:
+    return getattr(prior, "spec", type(prior).__name__)
+
+
 def _coordinate_law(prior: Any) -> Law:
     if not hasattr(prior, "marginal"):
         raise ValueError(f"{prior!r} has no marginal(); use CoordinateTransport(law, alpha) with a law of hollow.laws")
     law = _dense(prior).marginal()
     if not law.continuous:
-        raise ValueError(f"a coordinate of {prior.spec} has atoms, so no homeomorphism to a stable law exists")
+        raise ValueError(
+            f"a coordinate of {_spec(prior)} has atoms, so no homeomorphism to a stable law exists; "
+            "'linear', 'spherical' and 'normalized' exist for every prior"
+        )
     return law
 
 
@@ -128,8 +145,13 @@ def _stable(prior: Any, *, alpha: float = 1.5, name: str = "") -> Path:
 def _radial(prior: Any, *, pole: Tensor | None = None) -> Path:
     if not hasattr(prior, "norm"):
         raise ValueError(f"{prior!r} has no norm(); use RadialTransport(law) with a law of hollow.norms")
-    if not _dense(prior).isotropic:
-        raise ValueError(f"{prior.spec} is not isotropic, so slerp of directions changes its law; try 'cauchy-linear'")
+    if not getattr(_dense(prior), "isotropic", False):
+        try:
+            _coordinate_law(prior)
+            other = "'cauchy-linear'"
+        except ValueError:
+            other = "'linear' or 'spherical'"
+        raise ValueError(f"{_spec(prior)} is not isotropic, so slerp of directions changes its law; try {other}")
     return RadialTransport(prior.norm(), pole=pole)
 
 

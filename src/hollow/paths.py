@@ -5,9 +5,10 @@ and 1, and turn no finite input into NaN or infinity: what overflows the dtype i
 Transports are computed by scipy on the CPU and carry no gradient.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,6 +24,13 @@ class Path(ABC):
     """A rule that joins two latent points: `path(z0, z1, lam)`."""
 
     name: str
+    dim: int | None = None  # D of the prior that the path is made for; None takes latents of any dimension
+
+    def made_for(self, dim: int) -> Self:
+        """Return this path for latents of dimension `dim`, refusing others."""
+        path = copy.copy(self)
+        object.__setattr__(path, "dim", dim)  # the subclasses are frozen
+        return path
 
     def __call__(self, z0: Tensor, z1: Tensor, lam: Any) -> Tensor:
         """Points of the path from `z0` to `z1`.
@@ -41,9 +49,9 @@ class Path(ABC):
         Raises
         ------
         ValueError
-            Shapes differ, a latent is not finite, or `lam` leaves [0, 1].
+            Shapes differ or are not those of the prior, a latent is not finite, or `lam` leaves [0, 1].
         """
-        z0, z1 = _latent(z0, "z0"), _latent(z1, "z1")
+        z0, z1 = self._latent(z0, "z0"), self._latent(z1, "z1")
         if z0.shape != z1.shape:
             raise ValueError(f"z0 has shape {tuple(z0.shape)} and z1 {tuple(z1.shape)}; give them the same shape")
         dtype = torch.promote_types(z0.dtype, z1.dtype)
@@ -55,6 +63,21 @@ class Path(ABC):
     def combine(self, points: Tensor, weights: Any) -> Tensor:
         """Combine n points of shape (n, ..., D) by weights of shape (n,); see `NPointPath`."""
         raise ValueError(f"path {self.name!r} has no form for n points; those that have one: {', '.join(N_POINT)}")
+
+    def _latent(self, z: Tensor, name: str) -> Tensor:
+        z = torch.as_tensor(z)
+        if not z.is_floating_point() or z.ndim == 0:
+            raise ValueError(
+                f"{name} has dtype {z.dtype} and shape {tuple(z.shape)}; expected floating point and (..., D)"
+            )
+        if self.dim is not None and z.shape[-1] != self.dim:
+            raise ValueError(
+                f"{name} has shape {tuple(z.shape)}; path {self.name!r} is made for a prior with D = {self.dim}, "
+                f"so it expects (..., {self.dim})"
+            )
+        if not torch.isfinite(z).all():
+            raise ValueError(f"{name} holds NaN or infinite values; latents must be finite")
+        return z
 
     @abstractmethod
     def _between(self, z0: Tensor, z1: Tensor, lam: Tensor, *, eps: float) -> Tensor:
@@ -79,7 +102,7 @@ class NPointPath(Path):
         -------
         Tensor, shape (..., D)
         """
-        points = _latent(points, "points")
+        points = self._latent(points, "points")
         w = torch.as_tensor(weights, dtype=torch.float64, device=points.device)
         if w.shape != points.shape[:1] or points.ndim < 2:
             raise ValueError(
@@ -204,15 +227,6 @@ class RadialTransport(Path):
         radius = CoordinateTransport(self.norm, reference=self.reference)._between(r0, r1, lam, eps=eps)
         # Near antiparallel points slerp loses digits of the unit length, which the division restores.
         return direction / torch.linalg.vector_norm(direction, dim=-1, keepdim=True) * radius
-
-
-def _latent(z: Tensor, name: str) -> Tensor:
-    z = torch.as_tensor(z)
-    if not z.is_floating_point() or z.ndim == 0:
-        raise ValueError(f"{name} has dtype {z.dtype} and shape {tuple(z.shape)}; expected floating point and (..., D)")
-    if not torch.isfinite(z).all():
-        raise ValueError(f"{name} holds NaN or infinite values; latents must be finite")
-    return z
 
 
 def _positions(lam: Any, device: torch.device) -> Tensor:

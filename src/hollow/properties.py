@@ -4,10 +4,11 @@
     report = check(prior, interpolations.get("cauchy-linear", prior))
     print(report)
 
-A prior is anything with `dim` and `sample(n, generator)`, a path any callable `path(z0, z1, lam)` with the shapes of
-`hollow.interpolations`; it gets float64 latents on the CPU. Chapter 6 shows the matrix of all priors and paths.
+A prior is anything with `dim` and `sample(n, generator)`, a path any callable `path(z0, z1, lam)` from latents (n, D)
+and positions (T,), all float64 on the CPU, to points (T, n, D). Chapter 6 shows the matrix of all priors and paths.
 """
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hollow.distributions import check_prior
 from hollow.interpolations import spherical
 from hollow.two_sample import LawTest, combined, law_test, norm, randn
 
@@ -106,7 +108,7 @@ def check(
     prior
         Anything with `dim` and `sample(n, generator)`.
     path : callable
-        `path(z0, z1, lam)`: (..., D), (..., D) and (T,) to (T, ..., D).
+        `path(z0, z1, lam)`: (n, D), (n, D) and (T,) to (T, n, D); those of `hollow.interpolations` are.
     n : int
         Size of the samples of property 4.
     permutations : int, optional
@@ -116,12 +118,21 @@ def check(
     Raises
     ------
     ValueError
-        `n` is under 20, or what the path itself raises on draws of the prior.
+        `prior` is no prior, `path` no path, `n` is under 20, or what the path itself raises on draws of the prior.
     """
+    check_prior(prior)
+    if not callable(path):
+        made = f"interpolations.get({path if isinstance(path, str) else 'linear'!r}, prior)"
+        raise ValueError(
+            f"path is {textwrap.shorten(repr(path), 80, placeholder='...')}; "
+            f"expected a callable path(z0, z1, lam), such as {made}"
+        )
     if n < 20:
         raise ValueError(f"n is {n}; the tests of property 4 need at least 20 draws")
     z0, z1, fresh = (prior.sample(n, generator).cpu().double() for _ in range(3))
     few = z0[:PAIRS], z1[:PAIRS]
+    name = getattr(path, "name", getattr(path, "__name__", type(path).__name__))
+    path = partial(_points, path)
     law = partial(law_test, generator=generator, permutations=permutations or 70_000 * len(lams))
     verdicts = (
         _continuity(path, *few, fresh, generator),
@@ -129,8 +140,21 @@ def check(
         _sub_paths(path, *few),
         _law(path(z0, z1, torch.tensor(lams, dtype=torch.float64)), fresh, lams, law),
     )
-    name = getattr(path, "name", getattr(path, "__name__", type(path).__name__))
     return Report(f"{getattr(prior, 'spec', type(prior).__name__)} (D = {prior.dim})", name, verdicts)
+
+
+def _points(path: PathLike, z0: Tensor, z1: Tensor, lam: Tensor) -> Tensor:
+    """Points (T, ..., D) of `path` for latents (..., D), which it is given as (n, D)."""
+    ends = [z.reshape(-1, z.shape[-1]) for z in (z0, z1)]
+    points = path(*ends, lam)
+    shape, expected = getattr(points, "shape", None), (len(lam), *ends[0].shape)
+    if not isinstance(points, Tensor) or shape != expected:
+        got = type(points).__name__ if shape is None else f"{type(points).__name__} of shape {tuple(shape)}"
+        raise ValueError(
+            f"path returned a {got} for latents of shape (n, D) = {expected[1:]} and lam of shape (T,) = "
+            f"({len(lam)},); expected a Tensor of shape (T, n, D) = {expected}"
+        )
+    return points.reshape(len(lam), *z0.shape)
 
 
 def _p(value: float, prefix: str = "") -> str:

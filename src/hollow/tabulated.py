@@ -172,7 +172,7 @@ class UniformNorm(TabulatedNorm):
 
     @property
     def _range(self) -> tuple[float, float]:
-        return (-42.0, 42.0)
+        return (-84.0, 42.0)
 
     def _odds(self, t: Array, side: int) -> Array:
         return inversion.uniform_panels(t, self.dim) if self.dim <= 20 else inversion.uniform(t, self.dim, side)
@@ -200,8 +200,8 @@ class _StableNorm(TabulatedNorm):
 
     @property
     def _range(self) -> tuple[float, float]:
-        # Relative corrections are of order r^2 Gamma(3 / alpha) / Gamma(1 / alpha) below and dim r^-alpha above.
-        low = 0.5 * float(special.gammaln(1 / self.alpha) - special.gammaln(3 / self.alpha)) - 20
+        # Relative corrections: r^2 Gamma(3 / alpha) / Gamma(1 / alpha) and F itself below, dim r^-alpha above.
+        low = 0.5 * float(special.gammaln(1 / self.alpha) - special.gammaln(3 / self.alpha)) - 40 / min(self.dim, 2)
         return (max(low, -690.0), min((40 + np.log(self.dim)) / self.alpha + 2, 690.0))
 
     def _odds(self, t: Array, side: int) -> Array:

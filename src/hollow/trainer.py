@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hollow import priors
-from hollow.dcgan import SIZE, Discriminator, Generator, init_he, init_normal
+from hollow.dcgan import SIZE, Discriminator, init_he, init_normal
 from hollow.experiments import Experiment, Recipe
 
 _LATENTS, _GRID, _ORDER, _INIT = range(4)  # streams of random numbers
@@ -62,7 +62,7 @@ class Trainer:
         self.device = torch.device(device)
         self.images = images.to(self.device)
         self.prior = priors.get(experiment.prior, experiment.dim)
-        self.generator = Generator(experiment.dim, width=recipe.width, arch=experiment.arch)
+        self.generator = experiment.generator(recipe.width)
         self.discriminator = Discriminator(width=recipe.width)
         init = torch.Generator().manual_seed(self._stream(_INIT, 0))
         if recipe.init == "he":

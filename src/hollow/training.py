@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 from torchvision.utils import save_image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from hollow import checkpoints, zoo
 from hollow.experiments import Experiment, Recipe
@@ -57,8 +57,8 @@ def train(
     preset, command : str, keyword-only
         For the manifest: the recipe by name, and the command that repeats the run.
     resume : bool, keyword-only
-        Continue from the checkpoint in `out`. On one device and thread count the result is bitwise that of an
-        undisturbed run.
+        Continue from the checkpoint in `out`, if there is one. On one device and thread count the result is
+        bitwise that of an undisturbed run.
 
     Raises
     ------
@@ -76,11 +76,18 @@ def train(
     trainer = Trainer(experiment, recipe, images, device=device, seed=seed)
     if resume and checkpoint.exists():
         checkpoints.load(trainer, checkpoint, source)
+        if trainer.done > recipe.steps:
+            raise ValueError(f"{checkpoint} is at step {trainer.done} already; give --steps of at least that")
     out.mkdir(parents=True, exist_ok=True)
     log = _Log(out / LOG, trainer.done)
     started, begun = time.perf_counter(), trainer.done
     bar = tqdm(
-        total=recipe.steps, initial=begun, desc=experiment.name, unit="step", disable=not progress, smoothing=0.05
+        total=recipe.steps,
+        initial=begun,
+        desc=experiment.name,
+        unit="step",
+        disable=None if progress else True,
+        smoothing=0.05,
     )
     with bar, _ctrl_c() as stop:
         while trainer.done < recipe.steps and not stop:
@@ -97,10 +104,10 @@ def train(
             if done in recipe.grids:
                 with atomic(out / "samples" / f"step{done:06d}.png") as part:
                     save_image(trainer.samples(), part, nrow=8, normalize=True, value_range=(-1, 1))
-            if done % recipe.checkpoint_every == 0 or last or stop:
-                if not trainer.finite():
-                    raise _diverged(trainer, checkpoint)
-                checkpoints.save(trainer, checkpoint, source)
+            keep = done % recipe.checkpoint_every == 0 or last or bool(stop)
+            if keep and not trainer.finite():
+                raise _diverged(trainer, checkpoint)
+            # Weights before the checkpoint: a run cut off between the two writes them again when it resumes.
             if last or done in experiment.snapshots:
                 seconds = None if begun else round(time.perf_counter() - started, 1)
                 zoo.export(
@@ -112,6 +119,8 @@ def train(
                     command=command,
                     seconds=seconds,
                 )
+            if keep:
+                checkpoints.save(trainer, checkpoint, source)
     if stop and trainer.done < recipe.steps:
         raise KeyboardInterrupt(f"stopped after step {trainer.done} of {recipe.steps}; continue with --resume")
     return trainer

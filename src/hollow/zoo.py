@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from hollow import experiments, priors
@@ -40,7 +41,9 @@ class Model:
 
     @torch.no_grad()
     def decode(self, z: Tensor, *, batch: int = 256) -> Tensor:
-        """Return images in [-1, 1] as float32 on the CPU, shape (..., 3, 64, 64), for latents of shape (..., D)."""
+        """Return float32 images in [-1, 1] on the CPU, shape (..., 3, 64, 64), for finite latents of shape (..., D)."""
+        if not bool(torch.isfinite(z).all()):
+            raise ValueError("latents hold NaN or infinity; give finite ones")
         device = next(self.generator.parameters()).device
         flat = z.reshape(-1, z.shape[-1]).to(device, torch.float32)
         images = torch.cat([self.generator(part).cpu() for part in flat.split(batch)])
@@ -57,6 +60,8 @@ def folder(models: str | Path | None = None) -> Path:
 
 def available(models: str | Path | None = None) -> list[str]:
     """Return the names of the models in a folder, snapshots (`name@step`) included."""
+    if not folder(models).is_dir():
+        raise ValueError(f"there is no folder {folder(models)}; name one that holds models")
     return sorted(path.stem for path in folder(models).glob("*.safetensors") if path.with_suffix(".json").exists())
 
 
@@ -71,12 +76,17 @@ def manifest(name: str, models: str | Path | None = None) -> dict[str, Any]:
     """Return a model's manifest; a ValueError names the command that makes a missing one."""
     path = folder(models) / f"{name}.json"
     try:
-        return json.loads(path.read_text())
+        record = json.loads(path.read_text())
+        missing = {"prior", "dim", "arch", "bias", "recipe", "images", "steps", "bytes", "sha256"} - set(record)
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        return record
     except FileNotFoundError:
-        stem = name.split("@")[0]
-        make = f"make it with: hollow train {experiments.get(stem).name}"
-        raise ValueError(f"there is no model {name!r} in {path.parent}; {make}") from None
-    except (OSError, ValueError) as error:
+        row = experiments.get(name.split("@")[0])
+        snapshots = f" (its snapshots: {', '.join(map(str, row.snapshots)) or 'none'})" if "@" in name else ""
+        make = f"make it with: hollow train {row.name}, then name its folder, runs/{row.name}, as models"
+        raise ValueError(f"there is no model {name!r} in {path.parent}{snapshots}; {make}") from None
+    except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"manifest {path} cannot be read ({error}); restore it or train the model again") from error
 
 
@@ -109,7 +119,8 @@ def load(name: str, models: str | Path | None = None, *, device: str = "cpu") ->
         )
     try:
         weights = {key: value.float() for key, value in load_file(path).items()}
-        generator = Generator(record["dim"], width=record["recipe"]["width"], arch=record["arch"])
+        shape = {"width": record["recipe"]["width"], "arch": record["arch"], "bias": record["bias"]}
+        generator = Generator(record["dim"], **shape)
         generator.load_state_dict(weights)
     except (SafetensorError, RuntimeError, KeyError) as error:
         raise ValueError(f"weights {path} do not fit their manifest ({error}); {mend}") from error
@@ -130,13 +141,14 @@ def export(
         raise ValueError(f"weights of {name} are not finite in float16; train with another seed or a lower lr")
     path = Path(models) / f"{name}.safetensors"
     with atomic(path) as part:
-        save_file(half, part)
+        part.write_bytes(to_bytes(half))
     record = {
         "name": name,
         "experiment": experiment.name,
         "prior": experiment.prior,
         "dim": experiment.dim,
         "arch": experiment.arch,
+        "bias": experiment.bias,
         "preset": preset,
         "recipe": asdict(recipe),
         "steps": trainer.done,
