@@ -88,7 +88,7 @@ def test_extreme_sizes_stay_finite_and_keep_their_dtype(name, dtype, size):
 @pytest.mark.parametrize("name", N_POINT)
 @settings(deadline=None, max_examples=15)
 @given(
-    points=hnp.arrays(np.float64, (3, 2), elements=st.floats(allow_nan=False, allow_infinity=False)),
+    points=hnp.arrays(np.float64, (3, 3), elements=st.floats(allow_nan=False, allow_infinity=False)),
     weights=hnp.arrays(np.float64, 3, elements=st.floats(allow_nan=False, allow_infinity=False)),
 )
 def test_combining_finite_points_with_finite_weights_is_finite(name, points, weights):
@@ -112,16 +112,16 @@ def test_two_weighted_points_are_the_path_and_a_single_weight_is_the_point(name)
 
 
 def test_combination_formulas_of_n_points():
-    z = torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    z = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     w = torch.tensor([0.5, -1.0, 2.0, 0.25], dtype=torch.float64)
     total = (w[:, None] * z).sum(0)
-    stable = interpolations.get("transport-matched", priors.get("stable(alpha=1.5)", 6))
+    stable = interpolations.get("transport-matched", priors.get("stable(alpha=1.5)", 3))
     expected = {"linear": total, "normalized": total / w.square().sum().sqrt(), "gaussian-copula": total / 5.3125**0.5}
     for name, value in expected.items():
         torch.testing.assert_close(PATHS[name].combine(z, w), value)
     torch.testing.assert_close(stable.combine(z, w), total / (w.abs() ** 1.5).sum() ** (1 / 1.5))
     # Cauchy-linear on a Cauchy prior with weights outside [0, 1] divides by the sum of abs(w).
-    cauchy = interpolations.get("cauchy-linear", priors.get("cauchy", 6))
+    cauchy = interpolations.get("cauchy-linear", priors.get("cauchy", 3))
     torch.testing.assert_close(cauchy.combine(z, w), total / 3.75)
 
 
@@ -194,10 +194,10 @@ def test_cauchy_linear_against_mpmath_up_to_37_standard_deviations():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_no_sign_flips_between_5_and_37_standard_deviations(dtype):
     # Float32 Phi is 1 from 5.5 on; the Cauchy quantile of a rounded 1 is negative.
-    z = torch.linspace(5, 37, 321, dtype=dtype)
+    z = torch.linspace(5, 37, 321, dtype=dtype).reshape(107, 3)
     for path in (PATHS["cauchy-linear"], PATHS["gaussian-copula"], PATHS["stable"]):
         for sign in (1, -1):
-            points = path(sign * z, sign * z.flip(0), torch.linspace(0, 1, 41)) * sign
+            points = path(sign * z, sign * z.flip(0, 1), torch.linspace(0, 1, 41)) * sign
             assert (points > 0).all()
             assert (path(sign * z, sign * z, [0.5]) * sign > 5 / 1.01).all()
     # The swapped composition in float32 does flip, so the assertion can fail.
@@ -336,6 +336,13 @@ def test_shapes_positions_and_dtypes():
         assert torch.autograd.grad(path(z0, z1, [0.3]).sum(), z0)[0].abs().sum() > 0
 
 
+class Own:
+    dim = 3
+
+    def sample(self, n, generator=None):
+        return torch.zeros(n, 3)
+
+
 Z = torch.ones(3)
 BAD_CALLS = {
     "shape": (lambda: linear(torch.ones(3), torch.ones(4), 0.5), r"z0 has shape \(3,\) and z1 \(4,\)"),
@@ -360,7 +367,17 @@ BAD_CALLS = {
     "alpha": (lambda: interpolations.get("stable", NORMAL, alpha=2.5), r"alpha is 2.5; expected a number in \(0, 2\]"),
     "no prior": (lambda: interpolations.get("cauchy-linear"), "depends on the prior"),
     "atom": (lambda: RadialTransport(Atom(1.0)), "atom"),
-    "own prior": (lambda: interpolations.get("cauchy-linear", object()), "no marginal()"),
+    "own prior": (lambda: interpolations.get("cauchy-linear", Own()), r"no marginal\(\)"),
+    "own norm": (lambda: interpolations.get("spherical-cauchy-linear", Own()), r"no norm\(\)"),
+    "prior by name": (lambda: interpolations.get("cauchy-linear", "cauchy"), r"'cauchy'; .*get\('cauchy', 100\)"),
+    "no prior at all": (lambda: interpolations.get("linear", 5), r"prior is 5; expected an object with dim and sample"),
+    "alpha in the name": (
+        lambda: interpolations.get("stable(alpha=3)", NORMAL),
+        r"unknown path .*by keyword: get\('stable', prior, alpha=3\)",
+    ),
+    "dimension": (lambda: PATHS["stable"](*torch.ones(2, 2, 4), 0.5), r"z0 has shape \(2, 4\).*D = 3"),
+    "dimension of linear": (lambda: PATHS["linear"](torch.ones(4), torch.ones(4), 0.5), "expects"),
+    "dimension of points": (lambda: PATHS["stable"].combine(torch.ones(2, 4), [1, 2]), r"points has shape \(2, 4\)"),
 }
 
 
@@ -382,7 +399,9 @@ def test_bad_input_is_one_clear_line(case):
         ("transport-matched", "student-t", "gaussian-copula"),
         ("spherical-cauchy-linear", "sphere", "use 'spherical'"),
         ("spherical-cauchy-linear", "cauchy", "not isotropic"),
-        ("spherical-cauchy-linear", "uniform", "not isotropic"),
+        ("spherical-cauchy-linear", "uniform", "not isotropic.*try 'cauchy-linear'"),
+        ("spherical-cauchy-linear", "discrete", "not isotropic.*try 'linear' or 'spherical'"),
+        ("spherical-cauchy-linear", "sparse(normal, K=5)", "not isotropic.*try 'linear' or 'spherical'"),
         ("spherical-cauchy-linear", "half(cauchy, K=5)", "not isotropic"),
     ],
 )
@@ -390,6 +409,23 @@ def test_paths_that_do_not_exist_for_a_prior_say_why(name, spec, reason):
     with pytest.raises(ValueError, match=f"{name}.*does not exist.*{reason}") as raised:
         interpolations.get(name, priors.get(spec, 10))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", interpolations.names())
+def test_paths_for_a_prior_take_its_dimension_and_the_others_any(name):
+    path = interpolations.get(name, priors.get("normal", 5))
+    z0, z1 = draws("normal", 5, 2, 19, 20)
+    assert path(z0, z1, 0.5).shape == (1, 2, 5)
+    with pytest.raises(ValueError, match=r"shape \(2, 4\); path .* D = 5, so it expects \(..., 5\)$"):
+        path(z0[:, :4], z1[:, :4], 0.5)
+    if name in interpolations.FREE:
+        free = interpolations.get(name)
+        assert [free(z0[:, :d], z1[:, :d], 0.5).shape[-1] for d in (4, 5)] == [4, 5]
+
+
+@pytest.mark.parametrize(("spec", "alpha"), [("scaled(stable(alpha=1.3), scale=2)", 1.3), ("half(cauchy, K=2)", 1.0)])
+def test_transport_matched_finds_the_index_of_stability(spec, alpha):
+    assert interpolations.get("transport-matched", priors.get(spec, 4)).alpha == alpha
 
 
 def test_a_path_of_ones_own_takes_a_law():

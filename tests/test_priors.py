@@ -352,11 +352,16 @@ def test_dimensions_from_one_to_a_million(dim):
         (lambda: priors.get(3), "cannot read the prior 3"),
         (lambda: priors.get("stable(alpha=)"), "parameter 'alpha' of .* has no value"),
         (lambda: priors.get("normal").sample(-1), "cannot draw -1 latents"),
+        (lambda: priors.get("normal").sample(2.5), "cannot draw 2.5 latents; expected a whole number of at least 0"),
+        (lambda: priors.get("normal").sample((2, 1.5)), r"cannot draw \(2, 1.5\) latents"),
+        (lambda: priors.get("normal").sample("7"), "cannot draw '7' latents"),
+        (lambda: priors.get("normal").sample(2, 0), "generator is 0; expected a torch.Generator"),
         (lambda: priors.get("normal").log_prob(torch.zeros(7)), r"latents of shape \(7,\); expected \(..., 100\)"),
         (lambda: priors.get("normal").log_prob(torch.full((100,), math.nan)), "NaN in the latents"),
         (lambda: priors.get("sphere").log_prob(torch.zeros(100)), "sphere has no density"),
         (lambda: priors.get("sparse(normal, K=3)").log_prob(torch.zeros(100)), "sparse has no density"),
         (lambda: priors.get("half(normal, K=3)").marginal(), "use prior.base.marginal"),
+        (lambda: priors.get("half(normal, K=3)").log_prob(torch.zeros(100)), r"use prior.base.marginal\(\) and"),
     ],
 )
 def test_bad_input_is_one_clear_line(make, words):

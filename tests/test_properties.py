@@ -1,6 +1,7 @@
 """Properties 1-4 as tests: the table of priors and paths, negative controls, false alarms, course of a path."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -245,6 +246,48 @@ def test_a_reader_checks_a_prior_and_a_path_of_their_own_in_three_lines():
     assert isinstance(report[1], Verdict)
     with pytest.raises(ValueError, match="n is 5"):
         check(Laplace(), linear, n=5)
+
+
+def test_the_example_of_the_book_runs_and_finds_a_straight_path():
+    text = (Path(__file__).parents[1] / "book" / "how_to_run.md").read_text()
+    snippet = text.split("```python\n")[-1].split("```")[0]
+    assert "properties.check(prior, lambda" in snippet
+    space = {}
+    exec(snippet.replace("print(", "report = ("), space)
+    assert space["report"].holds == (True, True, True, False)
+
+
+def test_paths_get_rows_of_latents_and_a_row_of_positions():
+    seen = set()
+
+    def path(z0, z1, lam):
+        seen.add((z0.ndim, z1.shape == z0.shape, lam.ndim, z0.dtype, lam.dtype))
+        return linear(z0, z1, lam)
+
+    assert verdicts(priors.get("cauchy", 5), path, n=100).holds == (True, True, True, True)
+    assert seen == {(2, True, 1, torch.float64, torch.float64)}
+
+
+NORMAL = priors.get("normal", 5)
+
+
+@pytest.mark.parametrize(
+    ("prior", "path", "words"),
+    [
+        ("normal", linear, r"prior is 'normal'; expected an object with dim and sample.*priors.get\('normal', 100\)"),
+        (priors.Normal, linear, "prior is <class"),
+        (torch.zeros(3, 3), linear, "prior is tensor"),
+        (NORMAL, "cauchy-linear", r"path is 'cauchy-linear'; .*interpolations.get\('cauchy-linear', prior\)"),
+        (NORMAL, None, r"path is None; .*interpolations.get\('linear', prior\)"),
+        (NORMAL, lambda z0, z1, lam: z0, r"path returned a Tensor of shape \(\d+, 5\).* expected .*\(T, n, D\)"),
+        (NORMAL, lambda z0, z1, lam: z0 + lam[:, None] * (z1 - z0)[:1], "path returned a Tensor"),
+        (NORMAL, lambda z0, z1, lam: None, "path returned a NoneType"),
+    ],
+)
+def test_bad_input_is_one_clear_line(prior, path, words):
+    with pytest.raises(ValueError, match=words) as raised:
+        check(prior, path, n=20)
+    assert "\n" not in str(raised.value)
 
 
 def repeated(scale, repeats=60, n=60, dim=3):

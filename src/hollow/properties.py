@@ -145,9 +145,9 @@ def check(
 
 def _points(path: PathLike, z0: Tensor, z1: Tensor, lam: Tensor) -> Tensor:
     """Points (T, ..., D) of `path` for latents (..., D), which it is given as (n, D)."""
-    ends = [z.reshape(-1, z.shape[-1]) for z in (z0, z1)]
-    points = path(*ends, lam)
-    shape, expected = getattr(points, "shape", None), (len(lam), *ends[0].shape)
+    flat = z0.reshape(-1, z0.shape[-1])
+    points: Any = path(flat, z1.reshape(flat.shape), lam)
+    shape, expected = getattr(points, "shape", None), (len(lam), *flat.shape)
     if not isinstance(points, Tensor) or shape != expected:
         got = type(points).__name__ if shape is None else f"{type(points).__name__} of shape {tuple(shape)}"
         raise ValueError(
