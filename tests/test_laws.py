@@ -130,11 +130,13 @@ def test_chi(dim):
 def test_chi_in_a_million_dimensions():
     law, a = Chi(10**6), mp.mpf(500_000)
 
-    def low(r):  # Kummer's series, whose terms fall like (r^2 / D)^n
+    def low(r):  # Kummer's series
         y = r * r / 2
-        return mp.exp(a * mp.log(y) - y - mp.loggamma(a + 1)) * mp.nsum(
-            lambda n: mp.exp(n * mp.log(y) - mp.loggamma(a + 1 + n) + mp.loggamma(a + 1)), [0, 40_000], method="d"
-        )
+        total = term = mp.mpf(1)
+        for n in range(1, 20_000):
+            term *= y / (a + n)
+            total += term
+        return mp.exp(a * mp.log(y) - y - mp.loggamma(a + 1)) * total
 
     for p in (1e-300, 1e-10):
         assert relative(law.cdf(law.ppf(p)), low(mp.mpf(float(law.ppf(p))))) < 1e-9
@@ -260,7 +262,7 @@ def test_uniform_norm_by_inversion(dim):
         )
         return mp.exp(exponent(at)) * width / mp.pi * line
 
-    with mp.workdps(30):
+    with mp.workdps(30 if dim > 50 else 16):
         # For D = 21 the tail at 1e-200 lies within 1e-10 of sqrt(D), where float64 radii are coarse.
         for p in (1e-200 if dim > 50 else 1e-30, 0.1):
             low, high = float(law.ppf(p)), float(law.isf(p))
@@ -381,14 +383,17 @@ def test_stable_norm_in_many_dimensions(alpha):
     dim, law = 100, StableNorm(alpha, 100)
 
     def log_phi(q):  # series of E exp(-(sqrt(2) q |N|)^alpha)
-        power, total, k = (2 * q) ** mp.mpf(alpha), mp.mpf(0), 1
-        term = mp.mpf(1)
-        while k < 12 or abs(term) > mp.mpf(10) ** -28:
-            term = (-power) ** k * mp.gamma((alpha * k + 1) / mp.mpf(2)) / (mp.sqrt(mp.pi) * mp.factorial(k))
-            total, k = total + term, k + 1
+        power, total, last = (2 * q) ** mp.mpf(alpha), mp.mpf(0), mp.mpf(1)
+        for coefficient in coefficients:
+            last *= -power
+            total += last * coefficient
+            if abs(last * coefficient) < mp.mpf(10) ** -26 * abs(total):
+                break
         return mp.log1p(total)
 
     with mp.workdps(30):
+        half = mp.mpf(1) / 2
+        coefficients = [mp.gamma(alpha * k * half + half) / (mp.sqrt(mp.pi) * mp.factorial(k)) for k in range(1, 300)]
         r = float(law.ppf(0.2))
         assert relative(law.cdf(r), below(mp.mpf(r), log_phi, dim)) < 1e-6
         for p in (0.3, 1e-3, 1e-12):
@@ -427,16 +432,17 @@ def test_density_is_the_derivative_of_the_cdf(law):
 
 
 def moments(law):
-    node, weight = np.polynomial.legendre.leggauss(4000)
-    r = law.ppf(0.5 * (1 + node))
-    mean = 0.5 * weight @ r
-    return mean, 0.5 * weight @ (r - mean) ** 2
+    """Mean and variance by the trapezoidal rule in the normal score of r."""
+    score = np.linspace(-12, 12, 2001)
+    weight = scipy.stats.norm.pdf(score) * (score[1] - score[0])
+    r = transport(score, Normal(), law)
+    return weight @ r, weight @ (r - weight @ r) ** 2
 
 
 def test_norms_at_dimension_100():
     mean, variance = moments(Chi(100))
-    assert mean == pytest.approx(9.97503, abs=1e-5)
-    assert variance == pytest.approx(0.49874, abs=2e-5)
+    assert mean == pytest.approx(9.97503, abs=5e-6)
+    assert variance == pytest.approx(0.49874, abs=5e-6)
     mean, variance = moments(UniformNorm(100))
     assert mean == pytest.approx(5.768, abs=5e-4)
     assert variance == pytest.approx(0.0669, abs=1e-4)
@@ -446,8 +452,8 @@ def test_norms_at_dimension_100():
     assert float(FisherNorm(1.0, 100).ppf(0.5)) == pytest.approx(14.77, abs=0.005)
     assert np.log10(Chi(100).cdf(0.5)) == pytest.approx(-110, abs=1)
     assert np.log10(Chi(100).cdf(0.1)) == pytest.approx(-180, abs=1)
-    low, variance = moments(KilcherNorm(2, 200.0))
-    assert low**2 + variance == pytest.approx(100, rel=1e-3)
+    mean, variance = moments(KilcherNorm(2, 200.0))
+    assert mean**2 + variance == pytest.approx(100, rel=1e-9)
 
 
 def test_norm_of_the_paper_reaches_4_2_times_the_median():
@@ -467,7 +473,7 @@ def test_round_trip_through_cauchy(law):
     p = np.concatenate([10 ** -np.linspace(0.302, 299.9, 1500), np.linspace(0.01, 0.5, 200)])
     x = np.concatenate([law.ppf(p), law.isf(p)])
     x = x[(np.abs(x) < 1e299) & (law.cdf(x) > 1.0001e-300) & (law.sf(x) > 1.0001e-300)]
-    assert x.size > 1000
+    assert x.size > 500
     stable = isinstance(getattr(law, "size", law), StableNorm | StableSize)
     np.testing.assert_allclose(transport(transport(x, law, Cauchy()), Cauchy(), law), x, rtol=1e-6 if stable else 1e-9)
     c = np.concatenate([np.geomspace(1e-3, 1e290, 500), -np.geomspace(1e-3, 1e290, 500)])
@@ -491,7 +497,7 @@ def test_small_coordinates_round_trip(law):
 
 
 @pytest.mark.parametrize("law", LAWS, ids=str)
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(values=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=30))
 def test_transports_are_finite_and_monotone(law, values):
     x = np.sort(np.array(values))
@@ -506,9 +512,10 @@ def test_transports_are_finite_and_monotone(law, values):
 def test_tails_add_up_and_quantiles_invert(law):
     p = np.array([1e-200, 1e-9, 0.01, 0.3, 0.5, 0.8, 1 - 1e-9])
     x = law.ppf(p)
-    fine = np.abs(x) < 0.9999 * min(law.support[1], 1e299)
+    fine = (np.abs(x) < 0.9999 * min(law.support[1], 1e299)) & (np.abs(x) > 1e-299)
+    assert fine.sum() >= 3
     np.testing.assert_allclose(law.cdf(x)[fine], p[fine], rtol=1e-7)
-    np.testing.assert_allclose(law.cdf(x) + law.sf(x), 1, rtol=1e-14)
+    np.testing.assert_allclose(law.cdf(x) + law.sf(x), 1, rtol=1e-12)
     np.testing.assert_allclose(law.isf(p)[2:5], law.ppf(1 - p)[2:5], rtol=1e-9, atol=1e-12)
     assert np.isfinite(law.ppf([0.0, 1.0])).all()
     assert law.symmetric == (law.support[0] < 0)

@@ -109,7 +109,8 @@ def get(name: str, prior: Any = None, **params: Any) -> Path:
         path = build(prior, **params)
     except ValueError as error:
         raise ValueError(f"path {name!r} does not exist here: {error}") from None
-    return path if prior is None else path.made_for(prior.dim)
+    # Only the law of the norm depends on D; a coordinate-wise path fits latents of any dimension.
+    return path.made_for(prior.dim) if isinstance(path, RadialTransport) else path
 
 
 def names() -> tuple[str, ...]:

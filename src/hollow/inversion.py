@@ -62,7 +62,7 @@ def _log_transform(s: Complex, side: int) -> Complex:
 
 def uniform(t: Array, dim: int, side: int) -> Array:
     """Log-odds of the norm of U[-1, 1]^D, D > 20, at t = logit(r^2 / D), below (side -1) or above (1) the median."""
-    size = np.geomspace(1e-3 / np.sqrt(dim), 1e18 * dim, 6000)
+    size = np.geomspace(1e-3 / np.sqrt(dim), 1e40 * dim, 8000)
     root = np.sqrt(size)
     # Share x / D (below) or 1 - x / D (above) whose saddle point lies at this distance from 0.
     if side < 0:
@@ -252,7 +252,11 @@ def stable_size(t: Array, alpha: float) -> Array:
     w_grid = angle(grid)[2]
     # The weight of y = (w - t) / s is exp(y - exp(y)); these ends in v leave out less than 1e-16 of either tail.
     lowest = -40 * max(2, 1 / alpha)
-    ends = np.stack([np.interp(t + s * y, w_grid, grid) for y in (lowest, 0.0, 4.2)])
+    goals = t + s * np.array([[lowest], [0.0], [4.2]])
+    ends = np.interp(goals, w_grid, grid)
+    for _ in range(3):  # Newton, for s so small that the window is narrower than the grid
+        low, high, w, slope = angle(ends)
+        ends = np.where(np.abs(ends) < 690, ends - np.clip((w - goals) / slope, -0.1, 0.1), ends)
     reach = 40 * (abs(s) + 1)
     start, end = np.maximum(ends.min(0), ends[1] - reach), np.minimum(ends.max(0), ends[1] + reach)
     nodes = int(max(-6 * lowest, 8 * (end - start).max()))

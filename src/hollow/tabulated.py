@@ -255,7 +255,7 @@ class KilcherPart(TabulatedNorm):
     k: int
     theta: float
 
-    nodes = 4000
+    nodes = 6000
 
     @property
     def _slopes(self) -> tuple[float, float]:
