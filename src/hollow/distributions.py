@@ -50,9 +50,9 @@ def uniform01(shape: Shape, generator: torch.Generator | None) -> Tensor:
     return u.clamp_(min=2.0**-54)
 
 
-def _normal(shape: Shape, generator: torch.Generator | None) -> Tensor:
+def _normal(shape: Shape, generator: torch.Generator | None, dtype: torch.dtype = torch.float32) -> Tensor:
     device = generator.device if generator is not None else "cpu"
-    return torch.randn(shape, generator=generator, device=device)
+    return torch.randn(shape, generator=generator, dtype=dtype, device=device)
 
 
 def _directions(shape: Shape, generator: torch.Generator | None) -> Tensor:
@@ -319,7 +319,7 @@ class CauchyIsotropic(StudentT):
 
     def _draw(self, shape: Shape, generator: torch.Generator | None) -> Tensor:
         z = _normal(shape, generator).double()
-        return z / _normal((*shape[:-1], 1), generator).double().abs().clamp_min(1e-300)
+        return z / _normal((*shape[:-1], 1), generator, torch.float64).abs().clamp_min(1e-300)
 
 
 @dataclass(frozen=True)
@@ -348,11 +348,7 @@ class Stable(Prior):
         return tabulated.symmetric_stable(self.alpha)
 
     def part_norm(self, part: int) -> Law:
-        if self.alpha == 2:
-            return laws.Scaled(norms.Chi(part), math.sqrt(2))
-        if part == 1:
-            return tabulated.StableSize(self.alpha)
-        return tabulated.CauchyNorm(part) if self.alpha == 1 else tabulated.StableNorm(self.alpha, part)
+        return tabulated.stable_norm(self.alpha, part)
 
     def _log_prob(self, z: Tensor) -> Tensor:
         value = self.marginal().logpdf(z.cpu().numpy()).sum(-1)

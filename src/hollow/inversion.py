@@ -41,6 +41,11 @@ def _line(
     return peak[:, 0] + np.log(np.maximum(terms.sum(1), 1e-300) * 0.25 * width / np.pi)
 
 
+def _blocks(rows: int, columns: int) -> list[npt.NDArray[np.intp]]:
+    """Row numbers in blocks of about a million elements, to bound memory."""
+    return np.array_split(np.arange(rows), rows * columns // 2**20 + 1)
+
+
 # Norm of a uniform vector: r^2 is the sum of U_i^2.
 
 
@@ -168,18 +173,18 @@ def _log_phi(alpha: float, q: Complex, step: float = 0.05) -> Complex:
             total = (total + c) * (2 * q) ** alpha
         return special.log1p(total)
 
-    far = lambda q: np.concatenate(  # noqa: E731
-        [_log_phi_integral(alpha, part, step) for part in np.array_split(q, q.size // 4096 + 1)]
-    )
+    def far(q: Complex) -> Complex:
+        v = np.arange(-3.5, 3.0 + np.log(40) / alpha, step)
+        return np.concatenate([_log_phi_integral(alpha, q[rows], v, step) for rows in _blocks(q.size, v.size)])
+
     return choose((2 * np.abs(q)) ** alpha < 0.25, series, far, q)
 
 
-def _log_phi_integral(alpha: float, q: Complex, step: float) -> Complex:
+def _log_phi_integral(alpha: float, q: Complex, v: Array, step: float) -> Complex:
     size, angle = np.abs(q), np.angle(q)
     # Turn the path of N so that neither the Gaussian nor the stable factor oscillates; n = scale exp(v - exp(-v)).
     turn = np.sign(angle) * np.maximum(0, 0.5 * (np.pi / 4 - np.pi / (2 * alpha) + np.abs(angle)))
     scale = np.minimum(1, 1 / size)
-    v = np.arange(-3.5, 3.0 + np.log(40) / alpha, step)
     n = np.exp(v - np.exp(-v))
     gauss = -0.5 * (scale * np.exp(-1j * turn)) ** 2
     stable = -np.exp(alpha * (np.log(np.sqrt(2) * scale * size) + 1j * (angle - turn)))
@@ -219,7 +224,7 @@ def _stable_above(t: Array, alpha: float, dim: int, step: float = 0.04) -> Array
     change = special.expm1(np.where(np.abs(log_power) < 1, log_power, 0))
     window = np.arange(int((below + above) / step))
     out = np.empty_like(t)
-    for rows in np.array_split(np.arange(t.size), t.size // 256 + 1):
+    for rows in _blocks(t.size, window.size):
         at = ((-t[rows] - below - first) / step).astype(int)[:, None] + window
         kernel = np.exp(2j * RAY) * np.exp(2 * (t[rows, None] + lattice[at]))
         far = np.exp(kernel + log_power[at])
@@ -261,10 +266,13 @@ def stable_size(t: Array, alpha: float) -> Array:
     start, end = np.maximum(ends.min(0), ends[1] - reach), np.minimum(ends.max(0), ends[1] + reach)
     nodes = int(max(-6 * lowest, 8 * (end - start).max()))
     step = (end - start) / (nodes - 1)
-    low, high, w, slope = angle(start[:, None] + step[:, None] * np.arange(nodes))
-    y = (w - t[:, None]) / s
-    weight = np.exp(y - np.exp(y)) * np.abs(slope)
-    return np.log((weight * low).sum(1)) - np.log((weight * high).sum(1))
+    out = np.empty_like(t)
+    for rows in _blocks(t.size, nodes):
+        low, high, w, slope = angle(start[rows, None] + step[rows, None] * np.arange(nodes))
+        y = (w - t[rows, None]) / s
+        weight = np.exp(y - np.exp(y)) * np.abs(slope)
+        out[rows] = np.log((weight * low).sum(1)) - np.log((weight * high).sum(1))
+    return out
 
 
 def kilcher_part(t: Array, part: int, dim: int, k: int, theta: float, side: int) -> Array:
@@ -298,7 +306,7 @@ def kilcher_part(t: Array, part: int, dim: int, k: int, theta: float, side: int)
         v = nodes(step, *(weight - y * pull for y in (0, 1, 10, 100, 705)))
     weight = np.exp(log_weight(v) + np.log(step) - total)
     out = np.empty_like(t)
-    for rows in np.array_split(np.arange(t.size), t.size // 256 + 1):
+    for rows in _blocks(t.size, v.size):
         z = np.exp(0.5 * k * (t[rows, None] - log_size(v)) - 0.5 * np.log(theta))
         tail = (special.erf(z) if side < 0 else special.erfc(z)) @ weight
         out[rows] = -side * _odds(np.log(np.maximum(tail, 1e-320)))

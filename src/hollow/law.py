@@ -12,7 +12,6 @@ Array = npt.NDArray[np.float64]
 TINY = 1e-300  # tail probabilities are clamped here: quantiles stay finite and the transport monotone
 HUGE = 1e300  # quantiles are clamped here: small stable indices would overflow
 
-
 # Logarithms of 0 and overflow are part of the arithmetic of tails; the laws bring them back to finite numbers.
 quiet: Any = np.errstate(all="ignore")
 

@@ -1,5 +1,6 @@
 """Laws of norms of latent vectors in closed form: chi, multivariate t, part of a sphere, Kilcher's radial law."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -65,14 +66,19 @@ class Chi(NormLaw):
 class _BetaNorm(NormLaw):
     """Norm r for which some increasing function t(r) is the log-odds of a Beta(a, b) variable."""
 
-    a: float
-    b: float
+    @property
+    @abstractmethod
+    def a(self) -> float: ...
 
-    def _log_odds(self, x: Array) -> Array:
-        raise NotImplementedError
+    @property
+    @abstractmethod
+    def b(self) -> float: ...
 
-    def _from_log_odds(self, t: Array) -> Array:
-        raise NotImplementedError
+    @abstractmethod
+    def _log_odds(self, x: Array) -> Array: ...
+
+    @abstractmethod
+    def _from_log_odds(self, t: Array) -> Array: ...
 
     def _cdf(self, x: Array) -> Array:
         return _beta_odds(self.a, self.b, self._log_odds(x))
@@ -160,11 +166,11 @@ class FisherNorm(_BetaNorm):
     dim: int
 
     @property
-    def a(self) -> float:  # type: ignore[override]
+    def a(self) -> float:
         return self.dim / 2
 
     @property
-    def b(self) -> float:  # type: ignore[override]
+    def b(self) -> float:
         return self.nu / 2
 
     def _log_odds(self, x: Array) -> Array:
@@ -191,11 +197,11 @@ class SphereNorm(_BetaNorm):
         return (0.0, 1.0)
 
     @property
-    def a(self) -> float:  # type: ignore[override]
+    def a(self) -> float:
         return self.part / 2
 
     @property
-    def b(self) -> float:  # type: ignore[override]
+    def b(self) -> float:
         return (self.dim - self.part) / 2
 
     def _log_odds(self, x: Array) -> Array:

@@ -2,7 +2,7 @@
 
 Each law is tabulated once, on first use, by `hollow.inversion`: a quintic spline of its log-odds, which keep both tails
 relatively accurate, and one of the inverse. Measured against mpmath: relative error of a tail probability, and of a
-quantile, below 1e-9 for the uniform and Cauchy norms, below 1e-8 for Kilcher's prior and below 1e-6 for stable laws.
+quantile, below 1e-9 for the uniform and Cauchy norms and for Kilcher's prior, below 1e-6 for stable laws.
 """
 
 from abc import abstractmethod
@@ -15,10 +15,11 @@ from scipy import special
 from scipy.interpolate import PPoly, make_interp_spline
 
 from hollow import inversion
-from hollow.laws import Array, Cauchy, Law, Normal, Symmetrized
-from hollow.norms import NormLaw
+from hollow.laws import Array, Cauchy, Law, Normal, Scaled, Symmetrized
+from hollow.norms import Chi, NormLaw
 
 NEAR_CAUCHY = 1e-9  # stable laws this near alpha = 1 are Cauchy to 1e-6 in each tail
+LOWEST = 0.03  # least alpha of a tabulated stable law: below, float64 does not hold its quantiles
 EDGE = 705.0  # log-odds of 1e-306: tables reach just beyond the clamp at 1e-300
 
 
@@ -164,7 +165,7 @@ class UniformNorm(TabulatedNorm):
     @property
     def _kinks(self) -> Sequence[float]:  # type: ignore[override]
         # A power (dim + 1) / 2 of r^2 - 1 starts at r = 1; those at larger whole r^2 are smoother.
-        return tuple(float(special.logit(k / self.dim)) for k in range(1, min(self.dim, 6))) if self.dim < 6 else ()
+        return [float(special.logit(k / self.dim)) for k in range(1, self.dim)] if self.dim < 6 else ()
 
     @property
     def _slopes(self) -> tuple[float, float]:
@@ -243,7 +244,18 @@ def symmetric_stable(alpha: float) -> Law:
     """Symmetric stable law with E exp(itX) = exp(-abs(t)^alpha): alpha = 1 is Cauchy(0, 1), alpha = 2 is N(0, 2)."""
     if alpha == 2:
         return Normal(np.sqrt(2))
-    return Cauchy() if abs(alpha - 1) < NEAR_CAUCHY else Symmetrized(StableSize(alpha))
+    return Cauchy() if abs(alpha - 1) < NEAR_CAUCHY else Symmetrized(stable_norm(alpha, 1))
+
+
+def stable_norm(alpha: float, dim: int) -> Law:
+    """Norm of ``dim`` independent variables of `symmetric_stable`."""
+    if alpha < LOWEST:
+        raise ValueError(f"no law for alpha = {alpha:g}: its quantiles leave float64; use alpha >= {LOWEST}")
+    if alpha == 2:
+        return Scaled(Chi(dim), np.sqrt(2))
+    if abs(alpha - 1) < NEAR_CAUCHY:
+        return CauchyNorm(dim)
+    return StableNorm(alpha, dim) if dim > 1 else StableSize(alpha)
 
 
 @dataclass(frozen=True)
