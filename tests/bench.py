@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from hollow import experiments, faces, images, interpolations, priors
 from hollow.dcgan import Discriminator, Generator
+from hollow.machine import hardware
 from hollow.trainer import Trainer
-from hollow.zoo import hardware
 
 NORMAL = experiments.get("normal")
 LITE = experiments.recipe("lite")

@@ -111,3 +111,9 @@ def test_the_first_three_rooms_need_no_torchvision_or_matplotlib():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torchvision", "matplotlib", "seaborn"} & set(run.stdout.split())
     assert "scipy" in run.stdout.split()
+
+
+def test_presets_are_named_alike_by_recipes_and_chapters():
+    from hollow import chapters, experiments
+
+    assert tuple(experiments.PRESETS) == chapters.PRESETS

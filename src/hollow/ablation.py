@@ -21,13 +21,14 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.utils import save_image
 from tqdm import tqdm
 
-from hollow import experiments, quality, zoo
+from hollow import experiments, quality
 from hollow.experiments import PRESETS, Recipe
 from hollow.faces import portraits
 from hollow.files import atomic
+from hollow.machine import SOURCE, commit, hardware
+from hollow.pictures import BORDER, save
 from hollow.trainer import Trainer
 
 STEPS = 800
@@ -134,11 +135,10 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         result, kept = run(variant, images, progress=True, device=options.device)
         facts = {"key": variant.key(), "change": variant.change, "experiment": variant.experiment, "seed": 0}
-        facts |= {"recipe": asdict(variant.recipe), "scaled": variant.scaled, "hardware": zoo.hardware(options.device)}
-        facts |= {"torch": torch.__version__.split("+")[0], "commit": zoo.commit(), "source": source()}
+        facts |= {"recipe": asdict(variant.recipe), "scaled": variant.scaled, "hardware": hardware(options.device)}
+        facts |= {"torch": torch.__version__.split("+")[0], "commit": commit(SOURCE / "src"), "source": source()}
         record["runs"][variant.name] = facts | result
-        with atomic(options.out / f"ablation-{variant.name}.png") as part:
-            save_image(torch.cat(kept), part, nrow=8, normalize=True, value_range=(-1, 1), pad_value=1)
+        save(torch.cat(kept), options.out / f"ablation-{variant.name}.png")
         record["command"] = shlex.join(["python", "-m", "hollow.ablation", *arguments])
         with atomic(path) as part:
             part.write_text(json.dumps(record, indent=1) + "\n")
@@ -147,14 +147,14 @@ def main(arguments: list[str] | None = None) -> None:
 def pictures(folder: str | Path, name: str) -> Tensor:
     """Return the recorded samples of a run, uint8 of shape (steps, 8, 3, 64, 64), a row for each of `PICTURES`."""
     with Image.open(Path(folder) / f"ablation-{name}.png") as file:
-        sheet = torch.from_numpy(np.array(file.convert("RGB")))[2:, 2:]  # a border of 2 pixels around each
-    return sheet.unfold(0, 64, 66).unfold(1, 64, 66)
+        sheet = torch.from_numpy(np.array(file.convert("RGB")))[BORDER:, BORDER:]
+    return sheet.unfold(0, 64, 64 + BORDER).unfold(1, 64, 64 + BORDER)
 
 
 def source() -> str:
     """Return the hash of the code that a run trains with."""
     here = Path(__file__).parent
-    files = ("dcgan", "trainer", "faces", "painting", "priors")
+    files = ("dcgan", "experiments", "trainer", "faces", "painting", "prior", "priors", "distributions", "derived")
     return hashlib.sha256(b"".join((here / f"{name}.py").read_bytes() for name in files)).hexdigest()[:16]
 
 

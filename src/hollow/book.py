@@ -189,7 +189,7 @@ def _render(stage: Path, html: Path) -> Path:
         log.write_text(run.stdout, encoding="utf-8")
         fresh = Path(folder) / "_build" / "html"
         if run.returncode or not (fresh / "index.html").exists():
-            plain = re.sub(r"\x1b\[[0-9;]*m", "", run.stdout).replace(f"{stage}{os.sep}", "")
+            plain = chapters_.plain(run.stdout).replace(f"{stage}{os.sep}", "")
             lines = re.findall(r"^.*(?:WARNING|ERROR|Error|Exception).*$", plain, re.MULTILINE)
             lines = lines or plain.splitlines()[-3:]
             raise BookError("\n".join([*dict.fromkeys(lines), f"the pages were not rendered; see {log}"]))

@@ -21,12 +21,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from hollow import machine
 from hollow.files import atomic
 
-PRESETS = ("smoke", "lite", "paper")
+PRESETS = ("smoke", "lite", "paper")  # those of hollow.experiments, whose import takes seconds
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "matplotlib", "papermill", "jupyter-book")
 CHAPTERS = "[0-9][0-9]_*.ipynb"
-_COLOUR = r"\x1b\[[0-9;]*m"
 
 
 def find(root: Path, wanted: Sequence[str] | None = None) -> list[Path]:
@@ -46,6 +46,11 @@ def read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not a notebook: {error}") from None
+
+
+def plain(text: str) -> str:
+    """Return what a program printed, without its colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def defaults(path: Path) -> dict[str, Any]:
@@ -141,12 +146,12 @@ def execute_all(
     """
     if not prints:
         return []
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = machine.cores()
     jobs = min(jobs or cores, len(prints))
     facts = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _commit(root),
-        "machine": _machine(cores, values),
+        "commit": machine.commit(root) or "unknown",
+        "machine": f"{platform.system()}, {machine.hardware(str(values.get('device', 'cpu')))}",
         "versions": versions(),
     }
     env = {
@@ -218,7 +223,7 @@ def _failure(source: Path, part: Path, said: str) -> str:
                 where = places.get(cell["id"], "in its parameters")
             errors = [output for output in cell.get("outputs", ()) if output["output_type"] == "error"]
             error = f"{errors[0]['ename']}: {errors[0]['evalue']}" if errors else error
-    return f"{where}: {re.sub(_COLOUR, '', error).strip().splitlines()[0]}"
+    return f"{where}: {plain(error).strip().splitlines()[0]}"
 
 
 def _finish(part: Path, facts: Mapping[str, Any]) -> None:
@@ -232,21 +237,3 @@ def _finish(part: Path, facts: Mapping[str, Any]) -> None:
     notebook["metadata"].pop("papermill", None)
     notebook["metadata"]["hollow"] = dict(facts)
     part.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _commit(root: Path) -> str:
-    try:
-        command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
-        return "unknown"
-    return run.stdout.strip() or "unknown"
-
-
-def _machine(cores: int, values: Mapping[str, Any]) -> str:
-    device = str(values.get("device", "cpu"))
-    if device.startswith("cuda"):
-        import torch
-
-        device = torch.cuda.get_device_name(device)
-    return f"{platform.system()} {platform.machine()}, {cores} cores, device {device}"

@@ -309,14 +309,9 @@ def _device(name: str) -> str:
 
 def _save(images: Tensor, out: Path) -> None:
     """Write images as one PNG, about square."""
-    from PIL import Image
+    from hollow import pictures
 
-    from hollow.figures import mosaic
-    from hollow.files import atomic
-
-    picture = mosaic(images, columns=round(len(images) ** 0.5 + 0.49))
-    with atomic(out) as part:
-        Image.fromarray(picture.numpy()).save(part, "PNG")
+    pictures.save(images, out, columns=round(len(images) ** 0.5 + 0.49))
     typer.echo(f"wrote {out}")
 
 

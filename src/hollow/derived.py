@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from hollow import laws
-from hollow.distributions import Prior, Shape, check, is_whole, uniform01
+from hollow.distributions import uniform01
 from hollow.laws import Law
+from hollow.prior import Prior, Shape, check, is_whole
 
 
 @dataclass(frozen=True)

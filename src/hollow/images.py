@@ -26,6 +26,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from hollow.files import atomic
+from hollow.machine import cores
 
 VERSION = 1  # part of the key: raise it when the same file would give other pixels
 FEWEST = 64  # one batch
@@ -232,7 +233,7 @@ def _decoded(path: Path, entries: list[Entry], read: Callable[[int], bytes], siz
         return [decode(i) for i in range(start, min(start + CHUNK, len(entries)))]
 
     # Threads, since Pillow decodes without the GIL; a few chunks ahead of the writer, so that memory stays flat.
-    workers = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    workers = min(8, cores())
     pool = ThreadPoolExecutor(workers)
     pending: deque[Future[list[bytes | str]]] = deque()
     try:

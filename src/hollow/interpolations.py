@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from hollow import priors
-from hollow.distributions import check_prior
 from hollow.laws import Cauchy, Law, Normal, Scaled, Symmetrized, Uniform
 from hollow.paths import CoordinateTransport, Path, RadialTransport, Spherical, UniformMatched, WeightedSum
+from hollow.prior import check_prior
 from hollow.tabulated import StableSize
 
 __all__ = [

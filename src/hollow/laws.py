@@ -127,11 +127,6 @@ class Symmetrized(SymmetricLaw):
     def _middle_inverse(self, m: Array) -> Array:
         return self.size._ppf(2 * m)
 
-    def _fold(self, x: Array) -> tuple[Array, Array, Array]:
-        side, q, _ = self.size._fold(np.abs(x))
-        small = side < 0
-        return np.copysign(1.0, x), 0.5 * np.where(small, 1 - q, q), 0.5 * np.where(small, q, 1 - q)
-
     def _logpdf(self, x: Array) -> Array:
         return self.size._logpdf(np.abs(x)) - np.log(2)
 
@@ -293,5 +288,11 @@ def transport(x: npt.ArrayLike, source: Law, target: Law) -> Array:
     x = numbers(x)
     if source == target:
         return x.copy()
+    if isinstance(source, SymmetricLaw) and isinstance(target, SymmetricLaw):
+        a = np.minimum(np.abs(x), source.support[1])
+        inner = lambda a: target._middle_inverse(source._middle(a))  # noqa: E731
+        outer = lambda a: target._upper_inverse(np.maximum(source._upper(a), TINY))  # noqa: E731
+        size = choose(a < source._upper_inverse(np.array(0.25)), inner, outer, a)  # each part costs one CDF, not two
+        return np.copysign(np.minimum(size, HUGE), x)
     side, q, m = source._fold(x)
     return np.clip(target._unfold(side, np.maximum(q, TINY), m), -HUGE, HUGE)

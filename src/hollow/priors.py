@@ -16,14 +16,12 @@ from hollow.distributions import (
     Discrete,
     Kilcher,
     Normal,
-    Prior,
     Sphere,
     Stable,
     StudentT,
     Uniform,
-    check,
-    is_whole,
 )
+from hollow.prior import Prior, check, is_whole
 
 __all__ = [
     "Cauchy",

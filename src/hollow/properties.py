@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hollow.distributions import check_prior
 from hollow.interpolations import spherical
+from hollow.prior import check_prior
 from hollow.two_sample import LawTest, combined, law_test, norm, randn
 
 PathLike = Callable[[Tensor, Tensor, Any], Tensor]

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torchvision.utils import save_image
 from tqdm import tqdm
 
-from hollow import checkpoints, zoo
+from hollow import checkpoints, pictures, zoo
 from hollow.experiments import Experiment, Recipe
 from hollow.files import atomic
 from hollow.trainer import Trainer
@@ -102,8 +101,7 @@ def train(
                 bar.set_postfix_str(f"{rate:.0f} images/s, D {values['d_loss']:.3f}, G {values['g_loss']:.3f}")
                 log.write({"step": done, **values, "images_per_second": round(rate, 1)})
             if done in recipe.grids:
-                with atomic(out / "samples" / f"step{done:06d}.png") as part:
-                    save_image(trainer.samples(), part, nrow=8, normalize=True, value_range=(-1, 1))
+                pictures.save(trainer.samples(), out / "samples" / f"step{done:06d}.png")
             keep = done % recipe.checkpoint_every == 0 or last or bool(stop)
             if keep and not trainer.finite():
                 raise _diverged(trainer, checkpoint)

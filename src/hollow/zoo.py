@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import re
-import shlex
-import subprocess
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +18,12 @@ from torch import Tensor
 from hollow import experiments, priors
 from hollow.dcgan import Generator
 from hollow.files import atomic, sha256
+from hollow.machine import SOURCE, commit, hardware
 from hollow.priors import Prior
 from hollow.trainer import Trainer
 
 PORTRAITS_LICENCE = "CC BY 4.0"
 PHOTOGRAPHS_LICENCE = "that of the photographs; weights trained on CelebA are for non-commercial research only"
-_SOURCE = Path(__file__).resolve().parents[2]  # the repository, where the package runs from it
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ def folder(models: str | Path | None = None) -> Path:
     if models:
         return Path(models)
     packaged = Path(__file__).parent / "models"
-    return packaged if packaged.is_dir() else _SOURCE / "data" / "models"
+    return packaged if packaged.is_dir() else SOURCE / "data" / "models"
 
 
 def available(models: str | Path | None = None) -> list[str]:
@@ -159,7 +155,7 @@ def export(
         "command": command,
         "torch": torch.__version__.split("+")[0],
         "hardware": hardware(str(trainer.device)),
-        "commit": commit(),
+        "commit": commit(SOURCE / "src"),
         "created": datetime.now(UTC).date().isoformat(),
         "licence": PORTRAITS_LICENCE if images == "procedural" else PHOTOGRAPHS_LICENCE,
         "bytes": path.stat().st_size,
@@ -168,28 +164,3 @@ def export(
     with atomic(path.with_suffix(".json")) as part:
         part.write_text(json.dumps(record, indent=1) + "\n")
     return path
-
-
-def hardware(device: str = "cpu") -> str:
-    """Return the processor, or the GPU, in words."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    words = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-        words = found[1] if found else words
-    return f"{words}, {torch.get_num_threads()} threads"
-
-
-def commit() -> str | None:
-    """Return the git commit of the package's repository, "+" behind it if src differs, or None outside one."""
-
-    def git(words: str) -> str:
-        return subprocess.run(
-            ["git", *shlex.split(words)], cwd=_SOURCE, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse --short=12 HEAD") + ("+" if git("status --porcelain src") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None

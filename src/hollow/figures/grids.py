@@ -6,24 +6,11 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from hollow.figures.style import WIDTH
-
-
-def mosaic(images: Tensor, columns: int) -> Tensor:
-    """Return one picture of the `images` in rows of `columns`, uint8 of shape (H, W, 3).
-
-    `images` is uint8, or float in [-1, 1], of shape (n, 3, height, width).
-    """
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images of shape {tuple(images.shape)}; expected (n, 3, height, width)")
-    if images.dtype != torch.uint8:
-        images = images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
-    return make_grid(images, nrow=columns, padding=2, pad_value=255).permute(1, 2, 0)
+from hollow.pictures import BORDER, mosaic
 
 
 def gallery(images: Tensor, columns: int = 8, *, title: str = "", ax: Axes | None = None) -> Axes:
@@ -61,11 +48,11 @@ def strips(
         raise ValueError(f"paths of shape {tuple(paths.shape)}; expected (T, n, 3, height, width)")
     steps, n = paths.shape[:2]
     ax = gallery(paths.transpose(0, 1).flatten(0, 1), steps, title=title, ax=ax)
-    size = paths.shape[-1] + 2
+    size = paths.shape[-1] + BORDER
     ax.set_xlabel(column_label)
     if columns:
-        ax.set_xticks(size * (np.arange(steps) + 0.5), columns)
+        ax.set_xticks(BORDER / 2 + size * (np.arange(steps) + 0.5), columns)
     if rows:
-        ax.set_yticks(size * (np.arange(n) + 0.5), rows)
+        ax.set_yticks(BORDER / 2 + size * (np.arange(n) + 0.5), rows)
     ax.tick_params(length=0)
     return ax

@@ -1,0 +1,41 @@
+"""What made a result, in words: the processor, its cores, and the commit of the code."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]  # the repository, where the package runs from it
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def hardware(device: str = "cpu") -> str:
+    """Return the processor and its cores, or the GPU."""
+    if device.startswith("cuda"):
+        import torch  # here alone: a build that runs nothing anew should not wait for it
+
+        return torch.cuda.get_device_name(device)
+    words = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        words = found[1] if found else words
+    return f"{words}, {cores()} cores"
+
+
+def commit(folder: Path = SOURCE) -> str | None:
+    """Return the git commit of `folder`, "+" behind it if a file in it differs, or None outside a repository."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
