@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,7 +46,6 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same result.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto: the GPU where there is one.")]
 Models = Annotated[Path | None, typer.Option(help="Folder of trained models; by default those that are shipped.")]
-_USUAL = {"--preset": "lite", "--images": "procedural", "--steps": None, "--seed": 0}
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as listed by: hollow models")]
 
@@ -68,7 +66,8 @@ def _hollow() -> None:
 
 @app.command()
 def train(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A row of the table of models: hollow models")],
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A row of the table: hollow models")] = None,
+    all_rows: Annotated[bool, typer.Option("--all", help="Every row; what is finished is kept.")] = False,
     preset: Annotated[str, typer.Option(help="Recipe: lite (minutes), smoke (seconds), paper (for a GPU).")] = "lite",
     images: Annotated[str | None, typer.Option(help='"procedural", or a folder or zip of images.')] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Updates, instead of the recipe's number.")] = None,
@@ -77,10 +76,11 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write; runs/NAME by default.")] = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a model.
+    """Train a model, or all of them.
 
     Ctrl-C stops with a checkpoint and --resume continues. The folder gets the weights with their manifest, a
-    checkpoint, log.jsonl (losses) and samples/ (grids).
+    checkpoint, log.jsonl (losses) and samples/ (grids). With --all, runs/PRESET gets a folder for each model, and the
+    weights of all of them; the same command continues.
 
     \b
     Examples
@@ -89,33 +89,31 @@ def train(
       hollow train celeba-normal --images img_align_celeba.zip
       hollow train cauchy --steps 8000 --device cuda
       hollow train normal --resume                        go on after ctrl-C
+      hollow train --all --images img_align_celeba.zip    photographs for the rows that need them
     """
-    from dataclasses import replace
+    from hollow import experiments, sweep, training
 
-    import torch
-
-    from hollow import experiments, training
-    from hollow import images as images_
-
-    experiment, recipe = experiments.get(name), experiments.recipe(preset)
-    if steps is not None:
-        recipe = replace(recipe, steps=steps)
-    where, folder = _device(device), out or Path("runs") / name
-    if images is None and experiment.images == "portraits":
-        images = "procedural"
-    if images is None or (images == "procedural" and experiment.images != "portraits"):
+    if (name is None) != all_rows:
+        raise ValueError("give the NAME of one model, or --all: hollow train normal")
+    device = _device(device)
+    photographs = None if images == "procedural" else images
+    plan = sweep.Plan(preset, photographs, steps, device, seed)
+    recipe = plan.recipe()
+    if name is None:
+        folder = out or Path("runs") / preset
+        for row, state in sweep.train_all(folder, plan):
+            typer.echo(f"{row:18}{state}")
+        typer.echo(f"the weights are in {folder}; see them with: hollow models --models {folder}")
+        return
+    experiment, folder = experiments.get(name), out or Path("runs") / name
+    if experiment.images != "portraits" and photographs is None:
         raise ValueError(f"{name} is trained on photographs; give them with --images (a folder or zip)")
-    if images == "procedural":
-        pixels, source = images_.dataset(images, recipe.n_images), images
-    else:
-        loaded = images_.load(images, limit=recipe.n_images)
-        pixels, source = torch.from_numpy(loaded.pixels), f"{Path(images).name} {loaded.key}"
-        typer.echo(f"{len(pixels)} images from {images}, {loaded.skipped} skipped")
-    options = {"--preset": preset, "--images": images, "--steps": steps, "--seed": seed}
-    words = [str(word) for option in options.items() if option not in _USUAL.items() for word in option]
+    where = photographs or "procedural"
+    data = sweep.load_images(where, recipe)
+    typer.echo(f"{len(data.pixels)} images, {where}; {data.skipped} skipped")
     training.train(
-        experiment, recipe, folder, images=pixels, source=source, preset=preset, device=where, seed=seed, resume=resume,
-        command=shlex.join(["hollow", "train", name, *words]),
+        experiment, recipe, folder, images=data.pixels, source=data.source, preset=preset, device=device, seed=seed,
+        resume=resume, command=plan.command(name, where),
     )  # fmt: skip
     typer.echo(f"{folder / name}.safetensors is trained; see it with: hollow sample {name} --models {folder}")
 

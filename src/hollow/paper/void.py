@@ -1,0 +1,205 @@
+"""Figures of section 4 and Appendix D: lines through the origin, and latents that training never drew.
+
+`unseen` makes the controls of the orthogonal experiment, which the paper lacks.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from hollow import experiments, figures, interpolations, priors, zoo
+from hollow.dcgan import SIZE
+from hollow.figures.style import BLACK, GREEN, RED
+from hollow.trainer import Trainer
+from hollow.zoo import Model
+
+ALPHAS = (1, 0.7, 0.5, 0.25, 0.1)  # the paper does not give the factor of its low-variance samples
+COLUMNS = 9
+PANELS_7 = {
+    "a) uniform": "uniform",
+    "b) sphere": "sphere",
+    "c) fully\nconnected": "normal-fc",
+    "d) normal,\nD = 150": "normal-150",
+    "e) normal,\nD = 200": "normal-200",
+}
+_LAM = torch.linspace(0, 1, COLUMNS)
+
+
+def initial(model: Model) -> Tensor:
+    """Return the first layer's weights before training, shape (m, D), drawn again from the manifest's recipe and seed."""
+    recipe = experiments.Recipe(**model.manifest["recipe"])
+    blank = torch.zeros(recipe.batch, 3, SIZE, SIZE, dtype=torch.uint8)
+    row = experiments.get(model.manifest["experiment"])
+    return Trainer(row, recipe, blank, seed=model.manifest["seed"]).generator.layers[0].weight.detach()
+
+
+def unseen(model: Model, weights: Tensor | float) -> Model:
+    r"""Return a copy of a model of a `half` prior with other first-layer weights of the coordinates never trained.
+
+    Parameters
+    ----------
+    model : Model
+        Its prior is `priors.Half`, with coordinates from K on always 0 in training.
+    weights : Tensor or float
+        New weights, shape (m, D - K) for a first layer of m units; or a factor for those that are there, such as 0.
+    """
+    if not isinstance(model.prior, priors.Half):
+        raise ValueError(f"model {model.name!r} has the prior {model.prior.spec}; expected one of half(base, K)")
+    generator = copy.deepcopy(model.generator)
+    columns = generator.layers[0].weight[:, model.prior.K :]
+    with torch.no_grad():
+        columns.copy_(weights if isinstance(weights, Tensor) else columns * weights)
+    return dataclasses.replace(model, generator=generator)
+
+
+def redrawn(model: Model, generator: torch.Generator) -> Model:
+    r"""Return `unseen(model, ...)` with weights drawn as He's rule drew the first ones, std :math:`\sqrt2` / median norm."""
+    like = model.generator.layers[0].weight[:, model.prior.K :]
+    return unseen(model, math.sqrt(2) / model.prior.median_norm * torch.randn(like.shape, generator=generator))
+
+
+def stack(panels: Mapping[str, Tensor], *, columns: Sequence[str] = (), column_label: str = "") -> Figure:
+    """Draw panels one under another, each with its name on the left.
+
+    Parameters
+    ----------
+    panels : mapping
+        Images (T, n, 3, height, width) for n rows of T, by name; T is the same in all.
+    columns, column_label : keyword-only
+        Labels under the last panel, as `figures.strips` takes them.
+    """
+    rows = [images.shape[1] for images in panels.values()]
+    side = (figures.WIDTH - 1.0) / next(iter(panels.values())).shape[0]  # of an image; the names take about an inch
+    size = (figures.WIDTH, side * sum(rows) + 0.08 * len(rows) + (0.45 if columns else 0.1))
+    figure, axes = plt.subplots(len(rows), 1, figsize=size, height_ratios=rows, squeeze=False)
+    for i, (ax, (name, images)) in enumerate(zip(axes.flat, panels.items(), strict=True)):
+        under = {"columns": columns, "column_label": column_label} if i == len(rows) - 1 else {}
+        figures.strips(images, ax=ax, **under)
+        ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    figure.get_layout_engine().set(h_pad=0.02, hspace=0)
+    return figure
+
+
+def _lines(model: Model, z0: Tensor, z1: Tensor) -> Tensor:
+    return model.decode(interpolations.linear(z0, z1, _LAM))
+
+
+def _positions() -> dict:
+    return {"columns": [f"{lam:g}" for lam in _LAM.tolist()], "column_label": r"position $\lambda$"}
+
+
+def _grid(model: Model, z: Tensor) -> Tensor:
+    """Decode latents (n, D) for `stack`, in rows of `COLUMNS`."""
+    images = model.decode(z)
+    return images.reshape(-1, COLUMNS, *images.shape[1:]).transpose(0, 1)
+
+
+def figure_7(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
+    """Straight lines between opposite points in five models: Figure 7 of the paper.
+
+    Two latents z a model, each joined to -z; all lines of a model pass through its one image G(0) (erratum 23).
+    """
+    generator, panels = torch.Generator().manual_seed(seed), {}
+    for label, name in PANELS_7.items():
+        model = zoo.load(name, models, device=device)
+        z = model.prior.sample(2, generator)
+        panels[label] = _lines(model, z, -z)
+    return stack(panels, **_positions())
+
+
+def figure_8(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
+    """One straight line between opposite points at each kept step of the normal model's training: Figure 8."""
+    generator, rows = torch.Generator().manual_seed(seed), {}
+    z = zoo.load("normal", models).prior.sample(1, generator)
+    for step, name in zoo.snapshots("normal", models):
+        rows[f"step {step:,}"] = _lines(zoo.load(name, models, device=device), z, -z)
+    return stack(rows, **_positions())
+
+
+def _low_variance(name: str, models: str | Path | None, device: str, seed: int) -> Figure:
+    """Samples of a model scaled by `ALPHAS`, the same latents in all rows, and lines between random latents."""
+    model, generator = zoo.load(name, models, device=device), torch.Generator().manual_seed(seed)
+    z = model.prior.sample(COLUMNS, generator)
+    names = ["train,\n" + r"$\alpha = 1$", *(rf"test, $\alpha = {alpha:g}$" for alpha in ALPHAS[1:])]
+    panels = {label: _grid(model, alpha * z) for label, alpha in zip(names, ALPHAS, strict=True)}
+    return stack(panels | {"lines": _lines(model, *model.prior.sample((2, 3), generator))}, **_positions())
+
+
+def figure_9(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
+    """Low-variance samples of the normal model, and linear interpolations: Figure 9 of the paper."""
+    return _low_variance("normal", models, device, seed)
+
+
+def figure_10(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
+    """The model of the sparse prior on sparse and on dense latents, and linear interpolations: Figure 10."""
+    model, generator = zoo.load("sparse", models, device=device), torch.Generator().manual_seed(seed)
+    assert isinstance(model.prior, priors.Sparse)
+    panels = {
+        "train:\nsparse": _grid(model, model.prior.sample(2 * COLUMNS, generator)),
+        "test:\ndense": _grid(model, model.prior.dense().sample(2 * COLUMNS, generator)),
+        "lines": _lines(model, *model.prior.sample((2, 3), generator)),
+    }
+    return stack(panels, **_positions())
+
+
+def figure_11(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
+    """Training and test laws in three dimensions, sparse (Figure 11 of the paper) and orthogonal; no model is used."""
+    generator = torch.Generator().manual_seed(seed)
+    sparse = priors.get("sparse", 3, base="normal", K=1)
+    half = priors.get("half", 3, base="normal", K=2)
+    assert isinstance(sparse, priors.Sparse)
+    assert isinstance(half, priors.Half)
+    figure = plt.figure(figsize=(figures.WIDTH, 3.6))
+    panels = {"sparse, K = 1": (sparse, sparse.dense()), "orthogonal, K = 2": (half, half.orthogonal())}
+    for i, (title, laws) in enumerate(panels.items()):
+        ax = figure.add_subplot(1, 2, i + 1, projection="3d")
+        ax.view_init(elev=18, azim=-58)
+        for end in torch.eye(3).tolist():
+            ax.plot(*([-3.2 * x, 3.2 * x] for x in end), color=BLACK, linewidth=0.7, alpha=0.5)
+            ax.text(*(3.6 * x for x in end), f"$z_{end.index(1) + 1}$", ha="center", va="center", fontsize=9)
+        for law, colour, marker, label in zip(laws, (RED, GREEN), ("o", "^"), ("train", "test"), strict=True):
+            points = law.sample(250, generator).clamp(-3.2, 3.2)
+            ax.scatter(*points.T, s=9, color=colour, marker=marker, alpha=0.75, linewidth=0, label=label)
+        ax.set(xlim=(-3, 3), ylim=(-3, 3), zlim=(-3, 3), box_aspect=(1, 1, 1))
+        ax.set_axis_off()
+        ax.set_title(title, y=0.98)
+        ax.set_box_aspect((1, 1, 1), zoom=1.25)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, markerscale=2)
+    return figure
+
+
+def figure_12(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
+    """The model of a half prior on latents orthogonal to it, its own, their sums, and with the former tripled: Figure 12.
+
+    Panels a to d are those of the paper; a column of c and d adds the latents of that column in a and b.
+    """
+    model, generator = zoo.load("half", models, device=device), torch.Generator().manual_seed(seed)
+    assert isinstance(model.prior, priors.Half)
+    train = model.prior.sample(2 * COLUMNS, generator)
+    test = model.prior.orthogonal().sample(2 * COLUMNS, generator)
+    panels = {"a) test": test, "b) train": train, "c) train\n+ test": train + test, "d) train\n+ 3 test": train + 3 * test}
+    return stack({label: _grid(model, z) for label, z in panels.items()})
+
+
+def figure_21(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
+    """Low-variance samples of the uniform model, and linear interpolations: Figure 21 of the paper."""
+    return _low_variance("uniform", models, device, seed)
+
+
+def figure_22(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
+    """Low-variance samples of the sphere model, and linear interpolations: Figure 22 of the paper."""
+    return _low_variance("sphere", models, device, seed)
+
+
+def figure_23(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
+    """Low-variance samples of the model of {-1, 1}^D, and linear interpolations: Figure 23 of the paper."""
+    return _low_variance("discrete", models, device, seed)
