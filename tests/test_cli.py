@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from conftest import ROOT
 from hollow.cli import app
 
-COMMANDS = ("train", "models", "sample", "path", "check", "faces", "book")
+COMMANDS = ("train", "models", "sample", "path", "check", "faces", "figures", "book")
 
 
 def hollow(*words):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _GLUED = "application/papermill.record/text/plain"
-_FIELDS = {"min", "max", "equals", "why", "presets"}
+_FIELDS = {"min", "max", "equals", "why", "presets", "figures"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Claim:
         The exact value, None for no such claim.
     presets : tuple of str
         Presets under which the claim is checked, empty for all of them.
+    figures : tuple of int
+        Figures of the paper whose verdict, in the index of figures, rests on it.
     """
 
     chapter: str
@@ -38,6 +40,7 @@ class Claim:
     max: float | None = None
     equals: Any = None
     presets: tuple[str, ...] = ()
+    figures: tuple[int, ...] = ()
 
     def failure(self, value: Any) -> str | None:
         """Return one line that says why `value` breaks the claim, or None if it keeps it."""
@@ -77,7 +80,8 @@ def _claim(chapter: str, key: str, row: Mapping[str, Any]) -> Claim:
         raise ValueError(f"{where} does not say why; name the sentence that needs it")
     if not set(row) & {"min", "max", "equals"}:
         raise ValueError(f"{where} has no bound; give min, max or equals")
-    return Claim(chapter, key, **{**row, "presets": tuple(row.get("presets", ()))})
+    lists = {name: tuple(row.get(name, ())) for name in ("presets", "figures")}
+    return Claim(chapter, key, **{**row, **lists})
 
 
 def glued(notebook: Mapping[str, Any]) -> dict[str, str]:

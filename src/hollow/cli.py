@@ -60,6 +60,7 @@ def _hollow() -> None:
     hollow path normal linear             decode straight lines between latents
     hollow check normal cauchy-linear     test the four properties of a path
     hollow train normal                   train a model yourself, in minutes
+    hollow figures 6                      draw a figure of the paper again
     hollow book                           execute and render the book
     """
 
@@ -253,6 +254,40 @@ def faces(
 
 
 @app.command()
+def figures(
+    number: Annotated[int | None, typer.Argument(metavar="[NUMBER]", help="1 to 23; none lists all figures.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write: .png, .pdf or .svg.")] = None,
+    seed: Seed = 0,
+    models: Models = None,
+    device: Device = "auto",
+) -> None:
+    """Draw one figure of the paper again, as a file.
+
+    \b
+    Examples
+      hollow figures                        what there is, and which models it needs
+      hollow figures 1 --out norms.pdf
+      hollow figures 13 --seed 3 --models runs/paper
+    """
+    from hollow import figures as figures_
+    from hollow import paper
+    from hollow.files import atomic
+
+    if number is None:
+        for figure in paper.FIGURES.values():
+            typer.echo(f"{figure.number:>2}  {figure.title:50}{', '.join(figure.models)}")
+        return
+    out = out or Path(f"figure-{number:02d}.png")
+    if (kind := out.suffix[1:].lower()) not in ("png", "pdf", "svg"):
+        raise ValueError(f"{out} has the suffix {out.suffix!r}; expected .png, .pdf or .svg")
+    figures_.use()
+    drawn = paper.draw(number, models=models, device=_device(device), seed=seed)
+    with atomic(out) as part:
+        drawn.savefig(part, format=kind, bbox_inches="tight")
+    typer.echo(f"wrote {out}")
+
+
+@app.command()
 def book(
     preset: Annotated[str, typer.Option(help="lite, smoke (small samples, to try) or paper (GPU, CelebA).")] = "lite",
     images: Annotated[str | None, typer.Option(help='"procedural", or a folder or zip of images.')] = None,
@@ -264,21 +299,29 @@ def book(
     jobs: Annotated[int | None, typer.Option(help="Chapters side by side; one for each core by default.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the book; by default here or above.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to build; by default ROOT/_build.")] = None,
+    student: Annotated[Path | None, typer.Option(help="Write notebooks without solutions there, and stop.")] = None,
 ) -> None:
     """Execute and render the book.
 
-    A chapter is executed again only if it, the package, the models or the parameters changed.
+    A chapter is executed again only if it, the package, the models or the parameters changed. --student makes the
+    edition for a class instead: the notebooks with an empty cell where a solution was.
 
     \b
     Examples
       hollow book
       hollow book --chapter 05 --preset smoke
       hollow book --preset paper --images img_align_celeba.zip --models runs/paper --device cuda
+      hollow book --student class                   for teaching
     """
     from hollow.book import build
 
     here = Path.cwd()
     root = root or next((folder for folder in (here, *here.parents) if (folder / "_toc.yml").exists()), here)
+    if student is not None:
+        from hollow.student import write
+
+        typer.echo(f"wrote {len(write(root, student))} notebooks to {student}")
+        return
     where = device and _device(device)
     given = {"images": images, "models": str(models) if models else None, "device": where, "seed": seed}
     parameters = {key: value for key, value in given.items() if value is not None}

@@ -58,7 +58,7 @@ _ROWS = (
         "normal",
         "normal",
         snapshots=(250, 500, 1000, 2000),
-        figures=(6, 7, 8, 9, 18, 19, 20),
+        figures=(6, 8, 9, 18, 19, 20),
         size_mb=4.8,
         shipped=True,
     ),

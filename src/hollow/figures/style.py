@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 WIDTH = 7.2  # inches; the text column of the book
 
@@ -24,6 +26,12 @@ COLOURS = {
     "spherical-cauchy-linear": PURPLE,
     "gaussian-copula": GREEN,
 }
+
+
+def figure_of(ax: Axes) -> Figure:
+    """Return the whole figure that holds `ax`."""
+    figure = ax.figure
+    return figure if isinstance(figure, Figure) else figure.figure
 
 
 def use() -> None:
