@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -107,7 +108,7 @@ def test_models_are_listed_with_what_is_there(trained):
     assert "hollow train cauchy" in rows["cauchy"]
 
 
-@pytest.mark.parametrize(("n", "size"), [(64, (8 * 66 + 2, 8 * 66 + 2)), (5, (3 * 66 + 2, 2 * 66 + 2)), (1, (64, 64))])
+@pytest.mark.parametrize(("n", "size"), [(64, (8 * 66 + 2, 8 * 66 + 2)), (5, (3 * 66 + 2, 2 * 66 + 2)), (1, (68, 68))])
 def test_a_sample_is_a_grid(trained, tmp_path, n, size):
     code, said = hollow("sample", "normal", "--models", trained, "--n", n, "--out", tmp_path / "s.png")
     assert code == 0, said
@@ -145,6 +146,8 @@ def test_faces_are_a_grid(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("train",), "give the NAME of one model, or --all"),
+        (("train", "normal", "--all"), "give the NAME of one model, or --all"),
         (("train", "nobody"), "unknown experiment 'nobody'; expected one of normal"),
         (("train", "normal", "--preset", "huge"), "unknown preset 'huge'"),
         (("train", "celeba-normal"), "--images"),
@@ -169,7 +172,22 @@ def test_what_goes_wrong_gets_one_line(trained, tmp_path, monkeypatch, words, sa
     assert said in error(*(str(trained) if word == "MODELS" else word for word in words))
 
 
-@pytest.mark.parametrize("words", [("trian",), ("train",), ("train", "normal", "--stesp", "3"), ("faces", "--n", "0")])
+@pytest.mark.parametrize("raised", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")])
+def test_memory_that_runs_out_gets_one_line(monkeypatch, tmp_path, raised):
+    def fail(*_, **__):
+        raise raised
+
+    monkeypatch.setattr("hollow.faces.portraits", fail)
+    assert "out of memory" in error("faces", "--out", tmp_path / "f.png")
+
+
+def test_an_error_of_ours_keeps_its_traceback(monkeypatch, tmp_path):
+    monkeypatch.setattr("hollow.faces.portraits", lambda *_: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size"):
+        hollow("faces", "--out", tmp_path / "f.png")
+
+
+@pytest.mark.parametrize("words", [("trian",), ("train", "normal", "--stesp", "3"), ("faces", "--n", "0")])
 def test_a_slip_of_the_keyboard_is_explained(words):
     code, said = hollow(*words)
     assert code == 2

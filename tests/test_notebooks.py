@@ -108,7 +108,8 @@ def problems(notebook, number):
     whole = "\n".join(text_of(cell) for cell in prose)
     labels = re.findall(r"\{exercise-start\}[^\n]*\n(?::\w+:[^\n]*\n)*?:label: (\S+)", whole)
     solved = re.findall(r"\{solution-start\} (\S+)\n:class: dropdown", whole)
-    if len(labels) < 3 or labels != solved:
+    teaches = number.isdigit()  # not a page of the back matter
+    if teaches and (len(labels) < 3 or labels != solved):
         bad.append(f"exercises {labels} and folded solutions {solved}; expected three or more, all solved")
     executed = True
     for cell in cells:
@@ -117,20 +118,21 @@ def problems(notebook, number):
             if mark == "{solution-end}" and not executed:
                 bad.append(f"the solution that ends in {cell.get('id')} executes nothing")
             executed = mark != "{solution-start}"
-    bad += [f"there is no section {title!r}" for title in ("What we saw", "Next") if f"## {title}" not in whole]
+    wanted = ("What we saw", "Next") if teaches else ()
+    bad += [f"there is no section {title!r}" for title in wanted if f"## {title}" not in whole]
     return bad
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_a_chapter_is_clean_and_complete(path):
-    assert problems(chapters.read(path), path.stem[:2]) == []
+    assert problems(chapters.read(path), chapters.number(path)) == []
 
 
 def test_the_chapters_are_those_of_the_table_of_contents():
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     listed = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    assert [name for name in listed if re.match(r"book/\d", name)] == [f"book/{path.stem}" for path in CHAPTERS]
-    assert len(CHAPTERS) >= 6
+    assert [name for name in listed if (ROOT / f"{name}.ipynb").exists()] == [f"book/{path.stem}" for path in CHAPTERS]
+    assert len(CHAPTERS) >= 12
 
 
 def test_names_of_figures_and_keys_are_those_of_one_chapter():

@@ -26,18 +26,22 @@ from hollow.files import atomic
 
 PRESETS = ("smoke", "lite", "paper")  # those of hollow.experiments, whose import takes seconds
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "matplotlib", "papermill", "jupyter-book")
-CHAPTERS = "[0-9][0-9]_*.ipynb"
+
+
+def number(path: Path) -> str:
+    """Return what a chapter is called for short: its number, or its name where it has none."""
+    return path.stem.partition("_")[0]
 
 
 def find(root: Path, wanted: Sequence[str] | None = None) -> list[Path]:
     """Return the chapters in `root/book`, or those of them that `wanted` names ("01" or "01_soap_bubble")."""
-    found = sorted((root / "book").glob(CHAPTERS))
+    found = sorted((root / "book").glob("*.ipynb"))
     if wanted is None:
         return found
     for name in wanted:
-        if not any(name in (path.stem, path.stem[:2]) for path in found):
+        if not any(name in (path.stem, number(path)) for path in found):
             raise ValueError(f"unknown chapter {name!r}; expected one of {', '.join(path.stem for path in found)}")
-    return [path for path in found if {path.stem, path.stem[:2]} & set(wanted)]
+    return [path for path in found if {path.stem, number(path)} & set(wanted)]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -133,11 +137,11 @@ def execute_all(
 
     Parameters
     ----------
-    root : Path
+    root : path
         The repository; chapters run in `root/book`.
-    stage : Path
+    stage : path
         Where whole executed chapters go; one that failed leaves nothing there.
-    prints : mapping of Path to str
+    prints : mapping of path to str
         The chapters to execute, and their fingerprints.
     values : mapping
         Their parameters.

@@ -26,6 +26,11 @@ class _OneLine(TyperGroup):
         except (ValueError, OSError) as error:
             typer.echo(f"error: {error}", err=True)
             raise SystemExit(2) from None
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "out of memory" not in str(error):
+                raise  # of torch's RuntimeErrors this one alone is the user's to mend
+            typer.echo("error: out of memory; ask for less at once (--n), or use --device cpu", err=True)
+            raise SystemExit(2) from None
         except KeyboardInterrupt as stop:
             typer.echo(str(stop) or "interrupted", err=True)
             raise SystemExit(130) from None
