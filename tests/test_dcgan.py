@@ -25,7 +25,15 @@ def test_images_have_their_shape_and_range(arch, dim):
     x = g(torch.randn(3, dim, generator=torch.Generator().manual_seed(1)))
     assert x.shape == (3, 3, 64, 64)
     assert x.abs().max() <= 1
-    assert Discriminator(width=4)(x).shape == (3,)
+    assert Discriminator(width=4, arch=arch)(x).shape == (3,)
+
+
+def test_the_fully_connected_discriminator_mirrors_its_generator():
+    shapes = [
+        [tuple(p.shape) for p in net.parameters() if p.ndim == 2]
+        for net in (Generator(1, arch="fc"), Discriminator(arch="fc"))
+    ]
+    assert shapes[1] == [shape[::-1] for shape in reversed(shapes[0])]
 
 
 @pytest.mark.parametrize("arch", ["conv", "fc"])
@@ -64,6 +72,7 @@ def test_first_layer_is_scaled_by_the_prior():
         (lambda: Generator(0), "dim=0"),
         (lambda: Generator(10, width=0), "width=0"),
         (lambda: Generator(10, arch="unet"), "unknown architecture 'unet'"),
+        (lambda: Discriminator(arch="unet"), "unknown architecture 'unet'"),
         (lambda: Generator(10, width=4)(torch.zeros(2, 9)), r"takes \(n, 10\)"),
         (lambda: Generator(10, width=4)(torch.zeros(10)), r"takes \(n, 10\)"),
     ],

@@ -1,4 +1,4 @@
-"""From chapters to pages: execute with papermill, check the claims, render with Jupyter Book.
+"""From chapters to pages: execute with papermill, check the claims, render with Jupyter Book::
 
     book/*.ipynb --papermill--> OUT/stage/book/*.ipynb --claims--> jupyter-book -W --keep-going --> OUT/html
 

@@ -70,18 +70,29 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Score images: the generator mirrored, with leaky ReLU; positive means "real". 4,314,753 parameters at width 64.
+    """Score images: the generator mirrored, with leaky ReLU; positive means "real".
 
+    At width 64 "conv" has 4,314,753 parameters. "fc" has linear layers of 64, 256 and 512 units whatever the width.
     Source: Appendix A of the paper.
     """
 
-    def __init__(self, *, width: int = 64) -> None:
+    def __init__(self, *, width: int = 64, arch: str = "conv") -> None:
         super().__init__()
-        channels = [3, width, 2 * width, 4 * width, 8 * width]
         layers: list[nn.Module] = []
-        for n_in, n_out in itertools.pairwise(channels):
-            layers += [nn.Conv2d(n_in, n_out, 5, 2, 2), nn.LeakyReLU(SLOPE, inplace=True)]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * channels[-1], 1))
+        if arch == "conv":
+            channels = [3, width, 2 * width, 4 * width, 8 * width]
+            for n_in, n_out in itertools.pairwise(channels):
+                layers += [nn.Conv2d(n_in, n_out, 5, 2, 2), nn.LeakyReLU(SLOPE, inplace=True)]
+            layers += [nn.Flatten(), nn.Linear(16 * channels[-1], 1)]
+        elif arch == "fc":
+            sizes = [3 * SIZE * SIZE, *reversed(FC_LAYERS)]
+            layers.append(nn.Flatten())
+            for n_in, n_out in itertools.pairwise(sizes):
+                layers += [nn.Linear(n_in, n_out), nn.LeakyReLU(SLOPE, inplace=True)]
+            layers.append(nn.Linear(sizes[-1], 1))
+        else:
+            raise ValueError(f"unknown architecture {arch!r}; expected conv or fc")
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits of shape (n,) for images of shape (n, 3, 64, 64)."""
@@ -95,17 +106,21 @@ def init_normal(network: nn.Module, generator: torch.Generator, std: float = 0.0
             _fill(layer, std, generator)
 
 
-def init_he(network: nn.Module, generator: torch.Generator, *, median_norm: float | None = None) -> None:
+def init_he(
+    network: nn.Module, generator: torch.Generator, *, median_norm: float | None = None, last_gain: float = 1.0
+) -> None:
     r"""Draw weights so that activations keep their scale (He et al. 2015) and set biases to zero.
 
     The standard deviation is :math:`\sqrt{2 / \text{fan-in}}`; a stride-2 transposed 5 x 5 convolution feeds a
     pixel from a quarter of its taps, so its fan-in is in_channels * 25 / 4. The last layer has no ReLU behind it
-    and takes gain 1. With `median_norm`, the first linear layer takes :math:`\sqrt{2} / \text{median}\,\|z\|`,
-    which is He's rule for the normal prior and keeps a heavy-tailed prior from saturating the network.
+    and takes gain `last_gain`: 1 by default, less for a fully connected generator, whose pixels would start as
+    independent noise, which training does not undo before the discriminator has won. With `median_norm`, the first
+    linear layer takes :math:`\sqrt{2} / \text{median}\,\|z\|`, which is He's rule for the normal prior and keeps a
+    heavy-tailed prior from saturating the network.
     """
     weighted = [m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
     for i, layer in enumerate(weighted):
-        gain = 1.0 if i == len(weighted) - 1 else math.sqrt(2)
+        gain = last_gain if i == len(weighted) - 1 else math.sqrt(2)
         if isinstance(layer, nn.ConvTranspose2d):
             fan_in = layer.in_channels * math.prod(layer.kernel_size) / math.prod(layer.stride)
         else:

@@ -127,7 +127,7 @@ class NPointPath(Path):
 class WeightedSum(NPointPath):
     """The weighted sum, divided by the alpha-norm of the weights where `alpha` is given.
 
-    Computes sum_i w_i z_i / (sum_i |w_i|^alpha)^(1/alpha). Without `alpha` it is the straight line (section 3.1);
+    Computes `sum_i w_i z_i / (sum_i |w_i|^alpha)^(1/alpha)`. Without `alpha` it is the straight line (section 3.1);
     alpha = 2 is the normalized path (section 3.3), which keeps every centred Gaussian; a strictly alpha-stable law
     is kept by its own alpha.
     """
@@ -143,8 +143,8 @@ class WeightedSum(NPointPath):
 class CoordinateTransport(NPointPath):
     """Stable-family path: carry each coordinate to a stable law, combine there, carry back.
 
-    Computes g(sum_i w_i g^-1(z_i) / (sum_i |w_i|^alpha)^(1/alpha)) with g = F_Z^-1 o F_S, where F_Z is `law`, that of
-    one coordinate of the prior, and F_S is `reference`, by default the symmetric alpha-stable law. alpha = 1 is
+    Computes `g(sum_i w_i g^-1(z_i) / (sum_i |w_i|^alpha)^(1/alpha))` with `g = F_Z^-1 o F_S`, where F_Z is `law`, that
+    of one coordinate of the prior, and F_S is `reference`, by default the symmetric alpha-stable law. alpha = 1 is
     cauchy-linear (section 3.4, which prints g the wrong way round), alpha = 2 the Gaussian copula of Bodin et al.
     (2024). Every product law is kept; of another law only the marginals are. Any other `reference` gives a path
     with the right endpoints and the wrong law: `CoordinateTransport(Cauchy(), reference=Normal())` is cauchy-linear
@@ -177,7 +177,7 @@ class UniformMatched(Path):
     """Transport-matched path for U(-scale, scale): the linear point carried back to the prior (Agustsson et al., 2017).
 
     For scale 1, y the linear point, a = max(lam, 1 - lam) and b = min(lam, 1 - lam), each coordinate is y / a where
-    |y| <= a - b, else sign(y) (1 - (1 - |y|)^2 / (4 a b)). Coordinates outside [-1, 1] count as its ends.
+    `|y| <= a - b`, else `sign(y) (1 - (1 - |y|)^2 / (4 a b))`. Coordinates outside [-1, 1] count as its ends.
     """
 
     scale: float = 1.0
@@ -206,9 +206,10 @@ class Spherical(Path):
 class RadialTransport(Path):
     """Spherical-cauchy-linear path: slerp of the directions, cauchy-linear of the norms (section 3.5).
 
-    Computes slerp(z0 / |z0|, z1 / |z1|) g((1-lam) g^-1(|z0|) + lam g^-1(|z1|)) with g = F_|Z|^-1 o F_C, where F_|Z| is
-    `norm` and F_C is `reference`, the Cauchy law (the paper prints g and its inverse swapped). Every isotropic law
-    whose norm has a continuous strictly increasing CDF is kept. Errors and `pole` are those of `spherical`.
+    Computes `slerp(z0 / |z0|, z1 / |z1|) g((1-lam) g^-1(|z0|) + lam g^-1(|z1|))` with `g = F_|Z|^-1 o F_C`, where
+    `F_|Z|` is `norm` and F_C is `reference`, the Cauchy law (the paper prints g and its inverse swapped). Every
+    isotropic law whose norm has a continuous strictly increasing CDF is kept. Errors and `pole` are those of
+    `spherical`.
     """
 
     norm: Law

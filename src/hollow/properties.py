@@ -1,4 +1,4 @@
-"""The four properties of an interpolation (section 3 of the paper) as tests, and measures of a path's course.
+"""The four properties of an interpolation (section 3 of the paper) as tests, and measures of a path's course::
 
     prior = priors.get("normal", 100)
     report = check(prior, interpolations.get("cauchy-linear", prior))

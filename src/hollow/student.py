@@ -41,7 +41,7 @@ def write(root: Path, out: Path) -> list[Path]:
 
     Returns
     -------
-    list of Path
+    list of path
         The notebooks. After an error there is no folder.
 
     Raises

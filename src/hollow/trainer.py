@@ -14,6 +14,7 @@ from hollow import priors
 from hollow.dcgan import SIZE, Discriminator, init_he, init_normal
 from hollow.experiments import Experiment, Recipe
 
+LAST_GAIN = {"conv": 1.0, "fc": 0.05}  # of the generator's last layer, see `hollow.dcgan.init_he`
 _LATENTS, _GRID, _ORDER, _INIT = range(4)  # streams of random numbers
 
 
@@ -63,10 +64,11 @@ class Trainer:
         self.images = images.to(self.device)
         self.prior = priors.get(experiment.prior, experiment.dim)
         self.generator = experiment.generator(recipe.width)
-        self.discriminator = Discriminator(width=recipe.width)
+        self.discriminator = Discriminator(width=recipe.width, arch=experiment.arch)
         init = torch.Generator().manual_seed(self._stream(_INIT, 0))
         if recipe.init == "he":
-            init_he(self.generator, init, median_norm=self.prior.median_norm)
+            gain = LAST_GAIN[experiment.arch]
+            init_he(self.generator, init, median_norm=self.prior.median_norm, last_gain=gain)
             init_he(self.discriminator, init)
         else:
             init_normal(self.generator, init)

@@ -10,11 +10,14 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from mpl_toolkits.mplot3d import Axes3D
+from torch import Tensor, nn
 
 from hollow import experiments, figures, interpolations, priors, zoo
 from hollow.dcgan import SIZE
@@ -35,15 +38,15 @@ _LAM = torch.linspace(0, 1, COLUMNS)
 
 
 def initial(model: Model) -> Tensor:
-    """Return the first layer's weights before training, shape (m, D), drawn again from the manifest's recipe and seed."""
+    """Return the first layer's weights before training, shape (m, D), drawn again from the recorded recipe and seed."""
     recipe = experiments.Recipe(**model.manifest["recipe"])
     blank = torch.zeros(recipe.batch, 3, SIZE, SIZE, dtype=torch.uint8)
     row = experiments.get(model.manifest["experiment"])
-    return Trainer(row, recipe, blank, seed=model.manifest["seed"]).generator.layers[0].weight.detach()
+    return _first(Trainer(row, recipe, blank, seed=model.manifest["seed"]).generator).detach()
 
 
 def unseen(model: Model, weights: Tensor | float) -> Model:
-    r"""Return a copy of a model of a `half` prior with other first-layer weights of the coordinates never trained.
+    """Return a copy of a model with other first-layer weights of the coordinates that its training never used.
 
     Parameters
     ----------
@@ -52,19 +55,29 @@ def unseen(model: Model, weights: Tensor | float) -> Model:
     weights : Tensor or float
         New weights, shape (m, D - K) for a first layer of m units; or a factor for those that are there, such as 0.
     """
-    if not isinstance(model.prior, priors.Half):
-        raise ValueError(f"model {model.name!r} has the prior {model.prior.spec}; expected one of half(base, K)")
-    generator = copy.deepcopy(model.generator)
-    columns = generator.layers[0].weight[:, model.prior.K :]
+    changed = dataclasses.replace(model, generator=copy.deepcopy(model.generator))
+    columns = _unused(changed)
     with torch.no_grad():
         columns.copy_(weights if isinstance(weights, Tensor) else columns * weights)
-    return dataclasses.replace(model, generator=generator)
+    return changed
 
 
 def redrawn(model: Model, generator: torch.Generator) -> Model:
-    r"""Return `unseen(model, ...)` with weights drawn as He's rule drew the first ones, std :math:`\sqrt2` / median norm."""
-    like = model.generator.layers[0].weight[:, model.prior.K :]
-    return unseen(model, math.sqrt(2) / model.prior.median_norm * torch.randn(like.shape, generator=generator))
+    """Return `unseen(model, ...)` with weights drawn as He's rule drew the first ones: std sqrt(2) / median norm."""
+    drawn = torch.randn(_unused(model).shape, generator=generator)
+    return unseen(model, math.sqrt(2) / model.prior.median_norm * drawn)
+
+
+def _first(generator: nn.Module) -> Tensor:
+    """Weights of the first layer, shape (m, D)."""
+    return next(layer.weight for layer in generator.modules() if isinstance(layer, nn.Linear))
+
+
+def _unused(model: Model) -> Tensor:
+    """Weights of the coordinates that a `half` prior leaves at 0, as a view of shape (m, D - K)."""
+    if not isinstance(model.prior, priors.Half):
+        raise ValueError(f"model {model.name!r} has the prior {model.prior.spec}; expected one of half(base, K)")
+    return _first(model.generator)[:, model.prior.K :]
 
 
 def stack(panels: Mapping[str, Tensor], *, columns: Sequence[str] = (), column_label: str = "") -> Figure:
@@ -80,12 +93,12 @@ def stack(panels: Mapping[str, Tensor], *, columns: Sequence[str] = (), column_l
     rows = [images.shape[1] for images in panels.values()]
     side = (figures.WIDTH - 1.0) / next(iter(panels.values())).shape[0]  # of an image; the names take about an inch
     size = (figures.WIDTH, side * sum(rows) + 0.08 * len(rows) + (0.45 if columns else 0.1))
-    figure, axes = plt.subplots(len(rows), 1, figsize=size, height_ratios=rows, squeeze=False)
+    layout = ConstrainedLayoutEngine(h_pad=0.02, hspace=0)
+    figure, axes = plt.subplots(len(rows), 1, figsize=size, height_ratios=rows, squeeze=False, layout=layout)
     for i, (ax, (name, images)) in enumerate(zip(axes.flat, panels.items(), strict=True)):
-        under = {"columns": columns, "column_label": column_label} if i == len(rows) - 1 else {}
-        figures.strips(images, ax=ax, **under)
+        last = i == len(rows) - 1
+        figures.strips(images, columns=columns if last else (), column_label=column_label if last else "", ax=ax)
         ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    figure.get_layout_engine().set(h_pad=0.02, hspace=0)
     return figure
 
 
@@ -93,7 +106,7 @@ def _lines(model: Model, z0: Tensor, z1: Tensor) -> Tensor:
     return model.decode(interpolations.linear(z0, z1, _LAM))
 
 
-def _positions() -> dict:
+def _positions() -> dict[str, Any]:
     return {"columns": [f"{lam:g}" for lam in _LAM.tolist()], "column_label": r"position $\lambda$"}
 
 
@@ -151,34 +164,36 @@ def figure_10(*, models: str | Path | None = None, device: str = "cpu", seed: in
     return stack(panels, **_positions())
 
 
-def figure_11(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
+def figure_11(*, seed: int = 0) -> Figure:
     """Training and test laws in three dimensions, sparse (Figure 11 of the paper) and orthogonal; no model is used."""
     generator = torch.Generator().manual_seed(seed)
     sparse = priors.get("sparse", 3, base="normal", K=1)
     half = priors.get("half", 3, base="normal", K=2)
     assert isinstance(sparse, priors.Sparse)
     assert isinstance(half, priors.Half)
-    figure = plt.figure(figsize=(figures.WIDTH, 3.6))
+    figure = plt.figure(figsize=(figures.WIDTH, 3.5), layout="none")  # a layout engine leaves wide margins in 3-D
     panels = {"sparse, K = 1": (sparse, sparse.dense()), "orthogonal, K = 2": (half, half.orthogonal())}
     for i, (title, laws) in enumerate(panels.items()):
-        ax = figure.add_subplot(1, 2, i + 1, projection="3d")
-        ax.view_init(elev=18, azim=-58)
-        for end in torch.eye(3).tolist():
-            ax.plot(*([-3.2 * x, 3.2 * x] for x in end), color=BLACK, linewidth=0.7, alpha=0.5)
-            ax.text(*(3.6 * x for x in end), f"$z_{end.index(1) + 1}$", ha="center", va="center", fontsize=9)
+        ax = figure.add_axes((0.5 * i, 0.04, 0.5, 0.86), projection="3d")
+        assert isinstance(ax, Axes3D)
+        for axis, end in enumerate(torch.eye(3).tolist()):
+            ax.plot(*([-3 * x, 3 * x] for x in end), color=BLACK, linewidth=0.7, alpha=0.5)
+            ax.text(*(3.4 * x for x in end), f"$z_{axis + 1}$", ha="center", va="center", fontsize=10)
         for law, colour, marker, label in zip(laws, (RED, GREEN), ("o", "^"), ("train", "test"), strict=True):
-            points = law.sample(250, generator).clamp(-3.2, 3.2)
-            ax.scatter(*points.T, s=9, color=colour, marker=marker, alpha=0.75, linewidth=0, label=label)
-        ax.set(xlim=(-3, 3), ylim=(-3, 3), zlim=(-3, 3), box_aspect=(1, 1, 1))
+            points = law.sample(250, generator)
+            points = points[points.norm(dim=-1) < 3]  # what would stick out of the axes
+            ax.scatter(*points.T, s=13, color=colour, marker=marker, alpha=0.75, linewidth=0, label=label)
+        ax.set(xlim=(-3, 3), ylim=(-3, 3), zlim=(-3, 3))
+        ax.view_init(elev=18, azim=-58)
+        ax.set_box_aspect((1, 1, 1), zoom=1.45)
         ax.set_axis_off()
-        ax.set_title(title, y=0.98)
-        ax.set_box_aspect((1, 1, 1), zoom=1.25)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, markerscale=2)
+        figure.text(0.5 * i + 0.25, 0.95, title, ha="center", va="center", fontsize=11)
+    figure.legend(*ax.get_legend_handles_labels(), loc="lower center", ncols=2, markerscale=2)
     return figure
 
 
 def figure_12(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
-    """The model of a half prior on latents orthogonal to it, its own, their sums, and with the former tripled: Figure 12.
+    """The model of a half prior on latents orthogonal to its own, its own, and sums of both: Figure 12 of the paper.
 
     Panels a to d are those of the paper; a column of c and d adds the latents of that column in a and b.
     """
@@ -186,7 +201,8 @@ def figure_12(*, models: str | Path | None = None, device: str = "cpu", seed: in
     assert isinstance(model.prior, priors.Half)
     train = model.prior.sample(2 * COLUMNS, generator)
     test = model.prior.orthogonal().sample(2 * COLUMNS, generator)
-    panels = {"a) test": test, "b) train": train, "c) train\n+ test": train + test, "d) train\n+ 3 test": train + 3 * test}
+    sums = {"c) train\n+ test": train + test, "d) train\n+ 3 test": train + 3 * test}
+    panels = {"a) test": test, "b) train": train, **sums}
     return stack({label: _grid(model, z) for label, z in panels.items()})
 
 
