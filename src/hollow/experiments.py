@@ -33,8 +33,6 @@ class Experiment:
         Figures of the paper that are drawn from it.
     size_mb : float
         Room that its float16 weights take in the budget, in MB, snapshots included.
-    shipped : bool
-        Whether `data/models` holds it.
     """
 
     name: str
@@ -46,7 +44,6 @@ class Experiment:
     snapshots: tuple[int, ...] = ()
     figures: tuple[int, ...] = ()
     size_mb: float = 0.96
-    shipped: bool = False
 
     def generator(self, width: int = 16) -> Generator:
         """Return an untrained generator of this experiment's shape."""
@@ -60,11 +57,10 @@ _ROWS = (
         snapshots=(250, 500, 1000, 2000),
         figures=(6, 8, 9, 18, 19, 20),
         size_mb=4.8,
-        shipped=True,
     ),
-    Experiment("uniform", "uniform", figures=(7, 21), shipped=True),
-    Experiment("cauchy", "cauchy", figures=(2, 3, 13, 15, 16, 17), shipped=True),
-    Experiment("kilcher", "kilcher", figures=(2, 3), shipped=True),
+    Experiment("uniform", "uniform", figures=(7, 21)),
+    Experiment("cauchy", "cauchy", figures=(2, 3, 13, 14, 15, 16, 17)),
+    Experiment("kilcher", "kilcher", figures=(2, 3)),
     Experiment("sphere", "sphere", figures=(7, 22)),
     Experiment("discrete", "discrete", figures=(23,)),
     Experiment("cauchy-10", "cauchy", dim=10, figures=(14,), size_mb=0.59),
@@ -78,8 +74,8 @@ _ROWS = (
     Experiment("cauchy-isotropic", "cauchy-isotropic"),
     Experiment("student-t", "student-t(nu=3)"),
     Experiment("stable", "stable(alpha=1.5)"),
-    Experiment("celeba-normal", "normal", images="celeba", shipped=True),
-    Experiment("celeba-cauchy", "cauchy", images="celeba", shipped=True),
+    Experiment("celeba-normal", "normal", images="celeba"),
+    Experiment("celeba-cauchy", "cauchy", images="celeba"),
 )
 TABLE: dict[str, Experiment] = {row.name: row for row in _ROWS}
 
