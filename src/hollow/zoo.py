@@ -154,7 +154,7 @@ def export(
         "seconds": seconds,
         "command": command,
         "torch": torch.__version__.split("+")[0],
-        "hardware": hardware(str(trainer.device)),
+        "hardware": f"{hardware(str(trainer.device))}, {torch.get_num_threads()} threads",
         "commit": commit(SOURCE / "src"),
         "created": datetime.now(UTC).date().isoformat(),
         "licence": PORTRAITS_LICENCE if images == "procedural" else PHOTOGRAPHS_LICENCE,
