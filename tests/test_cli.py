@@ -15,6 +15,11 @@ from typer.testing import CliRunner
 from conftest import ROOT
 from hollow.cli import app
 
+# What torch says where there is no room.
+MEMORY = (
+    "CUDA out of memory. Tried to allocate 2 GiB", "DefaultCPUAllocator: can't allocate memory: you tried",
+    "Storage size calculation overflowed with sizes=[20, 1000000000000000000]",
+)  # fmt: skip
 COMMANDS = ("train", "models", "sample", "path", "check", "faces", "figures", "book")
 
 
@@ -152,6 +157,9 @@ def test_faces_are_a_grid(tmp_path):
         (("train", "normal", "--preset", "huge"), "unknown preset 'huge'"),
         (("train", "celeba-normal"), "--images"),
         (("train", "normal", "--images", "/nowhere.zip"), "/nowhere.zip"),
+        (("train", "celeba-normal", "--images", ""), "--images is empty"),
+        (("train", "normal", "--images", "https://x.y/z.zip"), "'https://x.y/z.zip' is an address; download it"),
+        (("check", "sphere", "spherical", "--dim", "1", "--n", "100"), "no way around 0"),
         (("train", "normal", "--device", "abacus"), "device 'abacus' cannot be used; expected auto"),
         (("sample", "nobody"), "unknown experiment 'nobody'"),
         (("sample", "normal", "--models", "/nowhere"), "make it with: hollow train normal"),
@@ -172,7 +180,7 @@ def test_what_goes_wrong_gets_one_line(trained, tmp_path, monkeypatch, words, sa
     assert said in error(*(str(trained) if word == "MODELS" else word for word in words))
 
 
-@pytest.mark.parametrize("raised", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")])
+@pytest.mark.parametrize("raised", [MemoryError(), *map(RuntimeError, MEMORY)])
 def test_memory_that_runs_out_gets_one_line(monkeypatch, tmp_path, raised):
     def fail(*_, **__):
         raise raised
@@ -187,7 +195,9 @@ def test_an_error_of_ours_keeps_its_traceback(monkeypatch, tmp_path):
         hollow("faces", "--out", tmp_path / "f.png")
 
 
-@pytest.mark.parametrize("words", [("trian",), ("train", "normal", "--stesp", "3"), ("faces", "--n", "0")])
+@pytest.mark.parametrize(
+    "words", [("trian",), ("train", "normal", "--stesp", "3"), ("faces", "--n", "0"), ("faces", "--seed", str(2**64))]
+)
 def test_a_slip_of_the_keyboard_is_explained(words):
     code, said = hollow(*words)
     assert code == 2

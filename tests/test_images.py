@@ -59,6 +59,15 @@ def as_zip(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
+def newer(path: Path) -> Path:
+    """Make a zip say that it takes a later version of the format to read it."""
+    blob = bytearray(path.read_bytes())
+    at = blob.index(b"PK\x01\x02") + 6
+    blob[at : at + 2] = b"\xff\xff"
+    path.write_bytes(blob)
+    return path
+
+
 def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
     """A PNG by hand, for what Pillow does not write."""
 
@@ -290,6 +299,7 @@ def test_damaged_and_huge_members_of_a_zip_are_skipped_and_none_is_unpacked(tmp_
         (lambda path: as_zip(path / "e.zip", {}), "no images in .*e.zip"),
         (lambda path: as_folder(path, {"a.jpg": WHOLE}) / "a.jpg", "neither a folder nor a whole zip"),
         (lambda path: as_folder(path, {"q.zip": b"<html>Quota</html>"}) / "q.zip", "neither a folder nor a whole zip"),
+        (lambda path: newer(as_zip(path / "v.zip", {"a.jpg": WHOLE})), "is a damaged zip: zip file version 25.5"),
         (
             lambda path: as_folder(path / "few", files(63) | BAD),
             "has 63 usable images, at least 64 are needed; skipped: 8 broken, 2 tiny, 3 huge",

@@ -365,6 +365,12 @@ BAD_CALLS = {
     "path": (lambda: interpolations.get("slerp"), "unknown path 'slerp'; expected one of linear, spherical"),
     "parameter": (lambda: interpolations.get("linear", alpha=1.0), "'linear' has no parameter 'alpha'"),
     "alpha": (lambda: interpolations.get("stable", NORMAL, alpha=2.5), r"alpha is 2.5; expected a number in \(0, 2\]"),
+    "alpha in words": (lambda: interpolations.get("stable", NORMAL, alpha="x"), "alpha is 'x'; expected a number"),
+    "lam in words": (lambda: linear(*torch.ones(2, 1, 3), "x"), r"lam is 'x'; expected a number or shape \(T,\)"),
+    "pole of other length": (
+        lambda: spherical(torch.ones(1, 3), -torch.ones(1, 3), 0.5, pole=torch.ones(2)),
+        r"pole does not fit latents of shape .*; expected \(3,\)",
+    ),
     "no prior": (lambda: interpolations.get("cauchy-linear"), "depends on the prior"),
     "atom": (lambda: RadialTransport(Atom(1.0)), "atom"),
     "own prior": (lambda: interpolations.get("cauchy-linear", Own()), r"no marginal\(\)"),

@@ -244,8 +244,11 @@ def test_a_reader_checks_a_prior_and_a_path_of_their_own_in_three_lines():
     assert len(report[4].tests) == 15
     assert {test.lam for test in report[4].tests} == {0.1, 0.3, 0.5}
     assert isinstance(report[1], Verdict)
-    with pytest.raises(ValueError, match="n is 5"):
-        check(Laplace(), linear, n=5)
+    for options, words in (
+        ({"n": 5}, "n is 5"), ({"lams": ()}, "lams is empty"), ({"permutations": 0}, "permutations is 0")
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            check(Laplace(), linear, **options)
 
 
 def test_the_example_of_the_book_runs_and_finds_a_straight_path():
@@ -268,6 +271,28 @@ def test_paths_get_rows_of_latents_and_a_row_of_positions():
     assert seen == {(2, True, 1, torch.float64, torch.float64)}
 
 
+@pytest.mark.parametrize("alpha", [0.1, 0.2])
+def test_a_line_between_draws_of_a_very_heavy_tail_is_straight(alpha):
+    heavy = verdicts(priors.get(f"stable(alpha={alpha})", 3), linear, n=20)
+    assert heavy[2].holds, heavy[2].value
+    assert not verdicts(priors.get(f"stable(alpha={alpha})", 3), normalized, n=20)[2].holds
+
+
+def test_a_path_that_is_not_a_number_has_an_infinite_residual_and_equal_ends_a_straight_line():
+    broken = verdicts(NORMAL, lambda a, b, t: linear(a, b, t) * torch.nan, n=20)
+    assert [broken[k].value for k in (1, 2, 3)] == [math.inf] * 3
+    assert check(Own(lambda n: torch.zeros(n, 2)), linear, n=20)[2].holds
+
+
+class Own:
+    """A prior of the reader's own."""
+
+    dim = 2
+
+    def __init__(self, draw):
+        self.sample = lambda n, generator=None: draw(n)
+
+
 NORMAL = priors.get("normal", 5)
 
 
@@ -282,6 +307,9 @@ NORMAL = priors.get("normal", 5)
         (NORMAL, lambda z0, z1, lam: z0, r"path returned a Tensor of shape \(\d+, 5\).* expected .*\(T, n, D\)"),
         (NORMAL, lambda z0, z1, lam: z0 + lam[:, None] * (z1 - z0)[:1], "path returned a Tensor"),
         (NORMAL, lambda z0, z1, lam: None, "path returned a NoneType"),
+        (Own(lambda n: torch.zeros(n, 5)), linear, r"Own.sample\(20, generator\) is a torch.float32 Tensor of shape"),
+        (Own(lambda n: np.zeros((n, 2))), linear, "is a ndarray; expected a floating Tensor"),
+        (Own(lambda n: torch.full((n, 2), torch.nan)), linear, "holds NaN or infinity"),
     ],
 )
 def test_bad_input_is_one_clear_line(prior, path, words):

@@ -47,7 +47,7 @@ def test_resume_gives_bitwise_the_weights_of_an_undisturbed_run(tmp_path, pixels
 def test_log_drops_what_lies_past_the_checkpoint(tmp_path, pixels):
     run(tmp_path, pixels, replace(TINY, steps=4))
     with (tmp_path / training.LOG).open("a") as log:
-        log.write('{"step": 7, "d_loss": 0}\n{"step": 8, "d_l')
+        log.write('{"step": 7, "d_loss": 0}\nnull\n{"d_loss": 0}\n{"step": 8, "d_l')
     run(tmp_path, pixels, resume=True)
     steps = [json.loads(line)["step"] for line in (tmp_path / training.LOG).read_text().splitlines()]
     assert steps == [2, 4, 6, 8]
@@ -121,6 +121,9 @@ def test_a_damaged_checkpoint_is_refused_wherever_it_is_hit(tmp_path, pixels):
             path.write_bytes(damaged)
             with pytest.raises(ValueError, match=r"checkpoint .*"):
                 checkpoints.load(trainer, path, "noise")
+    path.write_bytes(whole.replace(b'"done":"0"', b'"done":"1"'))  # the hash covers the header, too
+    with pytest.raises(ValueError, match="is damaged"):
+        checkpoints.load(trainer, path, "noise")
     path.write_bytes(whole)
     checkpoints.load(trainer, path, "noise")
 
@@ -210,6 +213,10 @@ def test_a_finished_run_resumes_to_itself_and_not_to_less(tmp_path, pixels):
     assert same(whole, run(tmp_path, pixels, resume=True))
     with pytest.raises(ValueError, match="is at step 8 already; give --steps of at least that"):
         run(tmp_path, pixels, replace(TINY, steps=4), resume=True)
+    before = zoo.load("normal", tmp_path).manifest["sha256"]
+    (tmp_path / "normal.safetensors").unlink()
+    run(tmp_path, pixels, resume=True)
+    assert zoo.load("normal", tmp_path).manifest["sha256"] == before
 
 
 def test_without_biases_from_training_to_loading(tmp_path, pixels):

@@ -110,8 +110,18 @@ def test_a_manifest_of_another_model(copy, change, words):
     record = json.loads(path.read_text())
     change(record)
     path.write_text(json.dumps(record))
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words) as raised:
         zoo.load("uniform", copy)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", zoo.FIELDS)
+def test_a_field_of_the_wrong_kind(copy, key):
+    path = copy / "uniform.json"
+    for value in (None, [1], 2.5):
+        path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+        with pytest.raises(ValueError, match=rf"manifest .* cannot be read \(it lacks a proper {key}\)"):
+            zoo.manifest("uniform", copy)
 
 
 @pytest.mark.parametrize("text", ['{"name": ', "{}", "[]", "3"])

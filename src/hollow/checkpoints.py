@@ -17,8 +17,9 @@ from hollow.trainer import Trainer
 _FORMAT = "hollow-checkpoint-1"
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
+    said = {key: value for key, value in header.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].numpy().tobytes())
@@ -41,7 +42,8 @@ def _identity(trainer: Trainer, source: str) -> dict[str, str]:
 def save(trainer: Trainer, path: str | Path, source: str = "") -> None:
     """Write the trainer's whole state to `path` in one piece, with its SHA-256 in the header."""
     tensors = trainer.state()
-    header = {"format": _FORMAT, "done": str(trainer.done), "sha256": _digest(tensors), **_identity(trainer, source)}
+    header = {"format": _FORMAT, "done": str(trainer.done), **_identity(trainer, source)}
+    header["sha256"] = _digest(tensors, header)
     with atomic(path) as part:
         part.write_bytes(to_bytes(tensors, header))
 
@@ -60,7 +62,7 @@ def load(trainer: Trainer, path: str | Path, source: str = "") -> None:
             header, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"checkpoint {path} cannot be read ({error}); {mend}") from error
-    if header.get("format") != _FORMAT or header.get("sha256") != _digest(tensors):
+    if header.get("format") != _FORMAT or header.get("sha256") != _digest(tensors, header):
         raise ValueError(f"checkpoint {path} is damaged: its contents do not have the recorded SHA-256; {mend}")
     for key, expected in _identity(trainer, source).items():
         if header.get(key) != expected:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 # Commands import what they need themselves, so that --help and errors come at once.
 
 
+_NO_MEMORY = ("out of memory", "can't allocate memory", "Storage size calculation overflowed")
+
+
 class _OneLine(TyperGroup):
     """Commands whose expected errors are one line on standard error, without a traceback."""
 
@@ -27,9 +30,9 @@ class _OneLine(TyperGroup):
             typer.echo(f"error: {error}", err=True)
             raise SystemExit(2) from None
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "out of memory" not in str(error):
-                raise  # of torch's RuntimeErrors this one alone is the user's to mend
-            typer.echo("error: out of memory; ask for less at once (--n), or use --device cpu", err=True)
+            if isinstance(error, RuntimeError) and not any(words in str(error) for words in _NO_MEMORY):
+                raise  # of torch's RuntimeErrors these alone are the user's to mend
+            typer.echo("error: out of memory; ask for less at once (--n, --dim), or use --device cpu", err=True)
             raise SystemExit(2) from None
         except KeyboardInterrupt as stop:
             typer.echo(str(stop) or "interrupted", err=True)
@@ -48,7 +51,7 @@ app = typer.Typer(
 
 Alpha = Annotated[float | None, typer.Option(help="Member of the stable family, for PATH stable.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same result.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed; the same seed gives the same result.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto: the GPU where there is one.")]
 Models = Annotated[Path | None, typer.Option(help="Folder of trained models; by default those that are shipped.")]
 
@@ -101,6 +104,8 @@ def train(
 
     if (name is None) != all_rows:
         raise ValueError("give the NAME of one model, or --all: hollow train normal")
+    if images == "":
+        raise ValueError("--images is empty; expected \"procedural\", or a folder or zip of images")
     device = _device(device)
     photographs = None if images == "procedural" else images
     plan = sweep.Plan(preset, photographs, steps, device, seed)
@@ -142,7 +147,7 @@ def models(models: Models = None) -> None:
     for name in dict.fromkeys([*experiments.TABLE, *here]):
         row = zoo.manifest(name, models) if name in here else asdict(experiments.get(name))
         weights = f"{row['bytes'] / 1e6:.2f} MB" if name in here else f"none yet: hollow train {name}"
-        images = row["images"].split()[0]
+        images = (row["images"].split() or ["unknown"])[0]
         columns = f"{row['prior']:24}{row['dim']:>4}  {row['arch']:9}{images:24}{row.get('steps', ''):>7}"
         typer.echo(f"{name:18}{columns}  {weights}")
 
@@ -298,7 +303,7 @@ def book(
     images: Annotated[str | None, typer.Option(help='"procedural", or a folder or zip of images.')] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of trained models instead of the shipped ones.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of every chapter.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Seed of every chapter.")] = None,
     chapter: Annotated[list[str] | None, typer.Option(help="Execute this one only, without pages; repeatable.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Execute chapters that have not changed, too.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Chapters side by side; one for each core by default.")] = None,

@@ -9,7 +9,7 @@ from torch import Tensor
 from hollow import laws
 from hollow.distributions import uniform01
 from hollow.laws import Law
-from hollow.prior import Prior, Shape, check, is_whole
+from hollow.prior import Prior, Shape, check, is_positive, is_whole
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Scaled(Derived):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(0 < self.scale < math.inf, f"scale is {self.scale!r}; expected a number above 0")
+        check(is_positive(self.scale), f"scale is {self.scale!r}; expected a number above 0")
 
     @property
     def isotropic(self) -> bool:  # type: ignore[override]

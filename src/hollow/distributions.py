@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hollow import laws, norms, tabulated
 from hollow.laws import Law
-from hollow.prior import Prior, Shape, check, length
+from hollow.prior import Prior, Shape, check, is_positive, is_real, length
 
 
 def uniform01(shape: Shape, generator: torch.Generator | None) -> Tensor:
@@ -56,7 +56,7 @@ class Normal(Prior):
 
 @dataclass(frozen=True)
 class Uniform(Prior):
-    """Uniform on [-1, 1]^D; draws stay inside the open cube."""
+    """Uniform on [-1, 1]^D; draws in float32 and float64 stay inside the open cube."""
 
     name = "uniform"
     product = True
@@ -88,7 +88,7 @@ class Sphere(Prior):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(0 < self.radius < math.inf, f"radius is {self.radius!r}; expected a number above 0")
+        check(is_positive(self.radius), f"radius is {self.radius!r}; expected a number above 0")
 
     def _draw(self, shape: Shape, generator: torch.Generator | None) -> Tensor:
         return self.radius * _directions(shape, generator)
@@ -150,7 +150,7 @@ class StudentT(Prior):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(0 < self.nu < math.inf, f"nu is {self.nu!r}; expected a number above 0 (large: use normal)")
+        check(is_positive(self.nu), f"nu is {self.nu!r}; expected a number above 0 (large: use normal)")
 
     def _draw(self, shape: Shape, generator: torch.Generator | None) -> Tensor:
         z = _normal(shape, generator).double()
@@ -203,7 +203,7 @@ class Stable(Prior):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(0 < self.alpha <= 2, f"alpha is {self.alpha!r}; expected a number in (0, 2]")
+        check(is_real(self.alpha) and 0 < self.alpha <= 2, f"alpha is {self.alpha!r}; expected a number in (0, 2]")
 
     def _draw(self, shape: Shape, generator: torch.Generator | None) -> Tensor:
         alpha = self.alpha
@@ -244,7 +244,7 @@ class Kilcher(Prior):
         check(self.k in (1, 2), f"k is {self.k!r}; expected 1 or 2")
         if self.theta is None:
             object.__setattr__(self, "theta", 2.0 * self.dim)
-        check(0 < self.theta < math.inf, f"theta is {self.theta!r}; expected a number above 0")
+        check(is_positive(self.theta), f"theta is {self.theta!r}; expected a number above 0")
 
     def _draw(self, shape: Shape, generator: torch.Generator | None) -> Tensor:
         u = _directions(shape, generator)

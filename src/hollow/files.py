@@ -22,12 +22,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
     OSError
         If the folder cannot be written or the disk is full; the message names `path`.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    part = Path(name)
+    path, part = Path(path), None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        part = Path(name)
         yield part
         os.chmod(part, 0o644)  # mkstemp makes files that only their owner can read
         os.replace(part, path)
@@ -36,7 +36,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
             f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 def sha256(path: str | Path) -> str:

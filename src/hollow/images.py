@@ -122,6 +122,8 @@ def load(
     """
     if size < 1 or (limit is not None and limit < 1):
         raise ValueError(f"size and limit must be at least 1, got size={size}, limit={limit}")
+    if "://" in str(source):
+        raise ValueError(f"{str(source)!r} is an address; download it, then give the folder or zip on this machine")
     path = _locate(Path(source).expanduser())
     default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "hollow"
     folder = Path(cache or os.environ.get("HOLLOW_CACHE") or default).expanduser()
@@ -158,7 +160,7 @@ def _contents(path: Path) -> Iterator[tuple[list[Entry], Callable[[int], bytes]]
         return
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise ValueError(f"{str(path)!r} is a damaged zip: {error}") from error
     lock = threading.Lock()  # ZipFile counts its open members without one
     with archive:

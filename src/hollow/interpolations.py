@@ -13,7 +13,7 @@ from torch import Tensor
 from hollow import priors
 from hollow.laws import Cauchy, Law, Normal, Scaled, Symmetrized, Uniform
 from hollow.paths import CoordinateTransport, Path, RadialTransport, Spherical, UniformMatched, WeightedSum
-from hollow.prior import check_prior
+from hollow.prior import check, check_prior, is_real
 from hollow.tabulated import StableSize
 
 __all__ = [
@@ -140,6 +140,7 @@ def _coordinate_law(prior: Any) -> Law:
 
 
 def _stable(prior: Any, *, alpha: float = 1.5, name: str = "") -> Path:
+    check(is_real(alpha) and 0 < alpha <= 2, f"alpha is {alpha!r}; expected a number in (0, 2]")
     return CoordinateTransport(_coordinate_law(prior), alpha, name or f"stable(alpha={alpha:g})")
 
 

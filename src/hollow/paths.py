@@ -219,7 +219,7 @@ class RadialTransport(Path):
 
     def __post_init__(self) -> None:
         if not self.norm.continuous:
-            raise ValueError(f"the norm has the law {self.norm}, an atom that nothing is carried to; use 'spherical'")
+            raise ValueError("the norm is an atom, to which nothing continuous is carried; use 'spherical'")
 
     def _between(self, z0: Tensor, z1: Tensor, lam: Tensor, *, eps: float) -> Tensor:
         (r0, u0), (r1, u1) = _polar(z0, "z0"), _polar(z1, "z1")
@@ -231,7 +231,10 @@ class RadialTransport(Path):
 
 
 def _positions(lam: Any, device: torch.device) -> Tensor:
-    lam = torch.as_tensor(lam, dtype=torch.float64, device=device)
+    try:
+        lam = torch.as_tensor(lam, dtype=torch.float64, device=device)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"lam is {lam!r}; expected a number or shape (T,)") from None
     if lam.ndim > 1:
         raise ValueError(f"lam has shape {tuple(lam.shape)}; expected a number or shape (T,)")
     lam = lam.reshape(-1)
@@ -294,9 +297,14 @@ def _slerp(
     points = scale * (c0 * (r0 / scale) * u0 + c1 * (r1 / scale) * u1)
     if not opposite.any():
         return points
+    if u0.shape[-1] == 1:
+        raise ValueError("z0 and z1 hold vectors of opposite signs; in one dimension there is no way around 0")
     if pole is None:
         raise ValueError("z0 and z1 hold antiparallel vectors, between which slerp has no direction; give a pole=")
-    pole = torch.as_tensor(pole, dtype=u0.dtype, device=u0.device).expand_as(u0)
+    try:
+        pole = torch.as_tensor(pole, dtype=u0.dtype, device=u0.device).expand_as(u0)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"pole does not fit latents of shape {tuple(u0.shape)}; expected ({u0.shape[-1]},)") from None
     side = pole - (pole * u0).sum(-1, keepdim=True) * u0
     height = torch.linalg.vector_norm(side, dim=-1, keepdim=True)
     if (opposite & ~(height > 1e-6 * torch.linalg.vector_norm(pole, dim=-1, keepdim=True))).any():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 import operator
 import textwrap
 from abc import ABC, abstractmethod
@@ -26,6 +27,16 @@ def check(condition: bool, message: str) -> None:
 def is_whole(value: Any) -> bool:
     """Whether ``value`` is of an integer type, Python's or NumPy's."""
     return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def is_real(value: Any) -> bool:
+    """Whether ``value`` is a real number, Python's or NumPy's."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def is_positive(value: Any) -> bool:
+    """Whether ``value`` is a finite real number above 0."""
+    return is_real(value) and 0 < value < math.inf
 
 
 def check_prior(prior: Any) -> None:

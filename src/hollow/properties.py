@@ -129,11 +129,17 @@ def check(
         )
     if n < 20:
         raise ValueError(f"n is {n}; the tests of property 4 need at least 20 draws")
-    z0, z1, fresh = (prior.sample(n, generator).cpu().double() for _ in range(3))
+    if not len(lams):
+        raise ValueError("lams is empty; expected positions in [0, 1], such as (0.1, 0.3, 0.5)")
+    if permutations is None:
+        permutations = 70_000 * len(lams)
+    if permutations < 1:
+        raise ValueError(f"permutations is {permutations}; expected at least 1")
+    z0, z1, fresh = (_draws(prior, n, generator) for _ in range(3))
     few = z0[:PAIRS], z1[:PAIRS]
     name = getattr(path, "name", getattr(path, "__name__", type(path).__name__))
     path = partial(_points, path)
-    law = partial(law_test, generator=generator, permutations=permutations or 70_000 * len(lams))
+    law = partial(law_test, generator=generator, permutations=permutations)
     verdicts = (
         _continuity(path, *few, fresh, generator),
         _straightness(path, *few),
@@ -141,6 +147,17 @@ def check(
         _law(path(z0, z1, torch.tensor(lams, dtype=torch.float64)), fresh, lams, law),
     )
     return Report(f"{getattr(prior, 'spec', type(prior).__name__)} (D = {prior.dim})", name, verdicts)
+
+
+def _draws(prior: Any, n: int, generator: torch.Generator | None) -> Tensor:
+    """Latents (n, D) in float64 on the CPU; a ValueError says what is wrong with a prior of the caller's own."""
+    z, kind = prior.sample(n, generator), type(prior).__name__
+    if not isinstance(z, Tensor) or not z.is_floating_point() or z.shape != (n, prior.dim):
+        got = f"{z.dtype} Tensor of shape {tuple(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
+        raise ValueError(f"{kind}.sample({n}, generator) is a {got}; expected a floating Tensor ({n}, {prior.dim})")
+    if not torch.isfinite(z).all():
+        raise ValueError(f"{kind}.sample({n}, generator) holds NaN or infinity; expected finite latents")
+    return z.cpu().double()
 
 
 def _points(path: PathLike, z0: Tensor, z1: Tensor, lam: Tensor) -> Tensor:
@@ -161,9 +178,13 @@ def _p(value: float, prefix: str = "") -> str:
     return f"{prefix}{value:.2g}" if value >= 1e-99 else f"{prefix[:-2]}< 1e-99"
 
 
+def _infinite(residual: Tensor) -> Tensor:
+    return residual.nan_to_num(nan=torch.inf, posinf=torch.inf)
+
+
 def _worst(number: int, residual: Tensor, tolerance: float, z0: Tensor, z1: Tensor, detail: str = "") -> Verdict:
     """Verdict from one residual a pair; a residual that is not a number is infinite."""
-    residual = residual.nan_to_num(nan=torch.inf)
+    residual = _infinite(residual)
     i = int(residual.argmax())
     value = float(residual[i])
     return Verdict(number, value <= tolerance, value, tolerance, detail, (z0[i], z1[i]))
@@ -176,7 +197,7 @@ def _continuity(path: PathLike, z0: Tensor, z1: Tensor, others: Tensor, generato
         points = curve(at)
         diameter = norm(points - points[0]).max()
         for _ in range(9):
-            i = int(norm(points.diff(dim=0)).nan_to_num(nan=torch.inf).argmax())
+            i = int(_infinite(norm(points.diff(dim=0))).argmax())
             at = at[i] + (at[i + 1] - at[i]) * torch.linspace(0, 1, 17, dtype=torch.float64)
             points = curve(at)
         return norm(points.diff(dim=0)).max() / diameter.clamp_min(1e-300)
@@ -205,7 +226,7 @@ def _singular(path: PathLike, z: Tensor, generator: torch.Generator | None) -> l
         try:
             at, near, far = (path(z, end + 1e-9 * step, MIDDLE) for step in (0, one, other))
             gap = torch.maximum(norm(near - at), norm(near - far)) / r[:, 0]
-            defined = bool((gap.nan_to_num(nan=torch.inf) <= JUMP).all())
+            defined = bool((_infinite(gap) <= JUMP).all())
         except ValueError:
             defined = False
         if not defined:
@@ -216,9 +237,10 @@ def _singular(path: PathLike, z: Tensor, generator: torch.Generator | None) -> l
 def _straightness(path: PathLike, z0: Tensor, z1: Tensor) -> Verdict:
     lam = torch.linspace(0, 1, 33, dtype=torch.float64)
     chord, points = z1 - z0, path(z0, z1, lam)
-    size = norm(chord).clamp_min(1e-9 * float(norm(z0).max()) + 1e-300)
-    along = (((points - z0) * chord).sum(-1) / size**2).clamp(0, 1)
-    off = (norm(points - z0 - along[..., None] * chord) / size).nan_to_num(nan=torch.inf).amax(0)
+    # Of equal ends the chord has no length; rounding of their own size is then forgiven.
+    size = torch.maximum(norm(chord), 1e-9 * torch.maximum(norm(z0), norm(z1))).clamp_min(1e-300)
+    along = (((points - z0) * (chord / size[:, None])).sum(-1) / size).clamp(0, 1)
+    off = _infinite(norm(points - z0 - along[..., None] * chord) / size).amax(0)
     straight = bool((off <= STRAIGHT).all())
     return _worst(2, off, STRAIGHT, z0, z1, GREAT_CIRCLE if not straight and _on_sphere(path, z0, z1) else "")
 

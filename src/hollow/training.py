@@ -80,6 +80,12 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     log = _Log(out / LOG, trainer.done)
     started, begun = time.perf_counter(), trainer.done
+
+    def export(suffix: str) -> None:
+        seconds = None if begun else round(time.perf_counter() - started, 1)
+        name = experiment.name + suffix
+        zoo.export(trainer, name, out, images=source, preset=preset, command=command, seconds=seconds)
+
     bar = tqdm(
         total=recipe.steps,
         initial=begun,
@@ -107,18 +113,11 @@ def train(
                 raise _diverged(trainer, checkpoint)
             # Weights before the checkpoint: a run cut off between the two writes them again when it resumes.
             if last or done in experiment.snapshots:
-                seconds = None if begun else round(time.perf_counter() - started, 1)
-                zoo.export(
-                    trainer,
-                    experiment.name if last else f"{experiment.name}@{done}",
-                    out,
-                    images=source,
-                    preset=preset,
-                    command=command,
-                    seconds=seconds,
-                )
+                export(f"@{done}" if not last else "")
             if keep:
                 checkpoints.save(trainer, checkpoint, source)
+    if trainer.done == recipe.steps and not all((out / f"{experiment.name}{end}").exists() for end in zoo.FILES):
+        export("")  # the run had ended before, but its weights are gone
     if stop and trainer.done < recipe.steps:
         raise KeyboardInterrupt(f"stopped after step {trainer.done} of {recipe.steps}; continue with --resume")
     return trainer
@@ -138,7 +137,7 @@ class _Log:
         kept = []
         if path.exists() and done:
             for line in path.read_text().splitlines():
-                with contextlib.suppress(json.JSONDecodeError):  # a line cut off by a crash
+                with contextlib.suppress(ValueError, TypeError, KeyError):  # a line cut off by a crash
                     if json.loads(line)["step"] <= done:
                         kept.append(line + "\n")
         with atomic(path) as part:

@@ -22,6 +22,11 @@ from hollow.machine import SOURCE, commit, hardware
 from hollow.priors import Prior
 from hollow.trainer import Trainer
 
+FIELDS = {  # that a manifest must have
+    "prior": str, "dim": int, "arch": str, "bias": bool, "recipe": dict, "images": str, "steps": int, "bytes": int,
+    "sha256": str,
+}  # fmt: skip
+FILES = (".safetensors", ".json")  # of a model
 PORTRAITS_LICENCE = "CC BY 4.0"
 PHOTOGRAPHS_LICENCE = "that of the photographs; weights trained on CelebA are for non-commercial research only"
 
@@ -73,16 +78,16 @@ def manifest(name: str, models: str | Path | None = None) -> dict[str, Any]:
     path = folder(models) / f"{name}.json"
     try:
         record = json.loads(path.read_text())
-        missing = {"prior", "dim", "arch", "bias", "recipe", "images", "steps", "bytes", "sha256"} - set(record)
-        if missing:
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        wrong = [key for key, kind in FIELDS.items() if type(record.get(key)) is not kind]
+        if wrong:
+            raise ValueError(f"it lacks a proper {', '.join(wrong)}")
         return record
     except FileNotFoundError:
         row = experiments.get(name.split("@")[0])
         snapshots = f" (its snapshots: {', '.join(map(str, row.snapshots)) or 'none'})" if "@" in name else ""
         make = f"make it with: hollow train {row.name}, then name its folder, runs/{row.name}, as models"
         raise ValueError(f"there is no model {name!r} in {path.parent}{snapshots}; {make}") from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise ValueError(f"manifest {path} cannot be read ({error}); restore it or train the model again") from error
 
 
@@ -109,7 +114,11 @@ def load(name: str, models: str | Path | None = None, *, device: str = "cpu") ->
     mend = "restore the file or train the model again"
     if not path.exists():
         raise ValueError(f"weights {path} are missing although their manifest is there; {mend}")
-    if (found := sha256(path)) != record["sha256"]:
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise ValueError(f"weights {path} cannot be read ({error.strerror}); {mend}") from error
+    if found != record["sha256"]:
         raise ValueError(
             f"weights {path} have SHA-256 {found[:12]}..., the manifest says {record['sha256'][:12]}...; {mend}"
         )
@@ -119,7 +128,8 @@ def load(name: str, models: str | Path | None = None, *, device: str = "cpu") ->
         generator = Generator(record["dim"], **shape)
         generator.load_state_dict(weights)
     except (SafetensorError, RuntimeError, KeyError) as error:
-        raise ValueError(f"weights {path} do not fit their manifest ({error}); {mend}") from error
+        said = " ".join(str(error).split())  # torch says a line for each layer
+        raise ValueError(f"weights {path} do not fit their manifest ({said}); {mend}") from error
     generator.eval().requires_grad_(False).to(device)
     return Model(name, generator, priors.get(record["prior"], record["dim"]), record)
 
