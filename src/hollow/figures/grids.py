@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from torch import Tensor
 
 from hollow.figures.style import WIDTH
@@ -56,3 +58,25 @@ def strips(
         ax.set_yticks(BORDER / 2 + size * (np.arange(n) + 0.5), rows)
     ax.tick_params(length=0)
     return ax
+
+
+def stack(panels: Mapping[str, Tensor], *, columns: Sequence[str] = (), column_label: str = "") -> Figure:
+    """Draw panels one under another, each with its name on the left.
+
+    Parameters
+    ----------
+    panels : mapping
+        Images (T, n, 3, height, width) for n rows of T, by name; T is the same in all.
+    columns, column_label : keyword-only
+        Labels under the last panel, as `strips` takes them.
+    """
+    rows = [images.shape[1] for images in panels.values()]
+    side = (WIDTH - 1.0) / next(iter(panels.values())).shape[0]  # of an image; the names take about an inch
+    size = (WIDTH, side * sum(rows) + 0.08 * len(rows) + (0.45 if columns else 0.1))
+    layout = ConstrainedLayoutEngine(h_pad=0.02, hspace=0)
+    figure, axes = plt.subplots(len(rows), 1, figsize=size, height_ratios=rows, squeeze=False, layout=layout)
+    for i, (ax, (name, images)) in enumerate(zip(axes.flat, panels.items(), strict=True)):
+        last = i == len(rows) - 1
+        strips(images, columns=columns if last else (), column_label=column_label if last else "", ax=ax)
+        ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    return figure

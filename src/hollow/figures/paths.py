@@ -50,7 +50,7 @@ def plane(
     if prior is not None:
         side = torch.linspace(-reach, reach, 301, dtype=torch.float64)
         log_density = prior.log_prob(torch.cartesian_prod(side, side)).reshape(301, 301).T
-        shade = (0.4 * (log_density - log_density.max())).exp()  # the power lets tails be seen
+        shade = (0.4 * (log_density - log_density.max())).exp().numpy()  # the power lets tails be seen
         extent = (-reach, reach, -reach, reach)
         ax.imshow(shade, extent=extent, origin="lower", cmap="Greys", vmin=0, vmax=3.5, interpolation="bilinear")
     if draws is not None:

@@ -8,25 +8,23 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from mpl_toolkits.mplot3d import Axes3D
 from torch import Tensor, nn
 
-from hollow import experiments, figures, interpolations, priors, zoo
+from hollow import experiments, figures, priors, zoo
 from hollow.dcgan import SIZE
 from hollow.figures.style import BLACK, GREEN, RED
+from hollow.paper.along import AXIS, LAM, lines
 from hollow.trainer import Trainer
 from hollow.zoo import Model
 
 ALPHAS = (1, 0.7, 0.5, 0.25, 0.1)  # the paper does not give the factor of its low-variance samples
-COLUMNS = 9
+COLUMNS = len(LAM)
 PANELS_7 = {
     "a) uniform": "uniform",
     "b) sphere": "sphere",
@@ -34,7 +32,6 @@ PANELS_7 = {
     "d) normal,\nD = 150": "normal-150",
     "e) normal,\nD = 200": "normal-200",
 }
-_LAM = torch.linspace(0, 1, COLUMNS)
 
 
 def initial(model: Model) -> Tensor:
@@ -80,38 +77,8 @@ def _unused(model: Model) -> Tensor:
     return _first(model.generator)[:, model.prior.K :]
 
 
-def stack(panels: Mapping[str, Tensor], *, columns: Sequence[str] = (), column_label: str = "") -> Figure:
-    """Draw panels one under another, each with its name on the left.
-
-    Parameters
-    ----------
-    panels : mapping
-        Images (T, n, 3, height, width) for n rows of T, by name; T is the same in all.
-    columns, column_label : keyword-only
-        Labels under the last panel, as `figures.strips` takes them.
-    """
-    rows = [images.shape[1] for images in panels.values()]
-    side = (figures.WIDTH - 1.0) / next(iter(panels.values())).shape[0]  # of an image; the names take about an inch
-    size = (figures.WIDTH, side * sum(rows) + 0.08 * len(rows) + (0.45 if columns else 0.1))
-    layout = ConstrainedLayoutEngine(h_pad=0.02, hspace=0)
-    figure, axes = plt.subplots(len(rows), 1, figsize=size, height_ratios=rows, squeeze=False, layout=layout)
-    for i, (ax, (name, images)) in enumerate(zip(axes.flat, panels.items(), strict=True)):
-        last = i == len(rows) - 1
-        figures.strips(images, columns=columns if last else (), column_label=column_label if last else "", ax=ax)
-        ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    return figure
-
-
-def _lines(model: Model, z0: Tensor, z1: Tensor) -> Tensor:
-    return model.decode(interpolations.linear(z0, z1, _LAM))
-
-
-def _positions() -> dict[str, Any]:
-    return {"columns": [f"{lam:g}" for lam in _LAM.tolist()], "column_label": r"position $\lambda$"}
-
-
 def _grid(model: Model, z: Tensor) -> Tensor:
-    """Decode latents (n, D) for `stack`, in rows of `COLUMNS`."""
+    """Decode latents (n, D) for `figures.stack`, in rows of `COLUMNS`."""
     images = model.decode(z)
     return images.reshape(-1, COLUMNS, *images.shape[1:]).transpose(0, 1)
 
@@ -125,8 +92,8 @@ def figure_7(*, models: str | Path | None = None, device: str = "cpu", seed: int
     for label, name in PANELS_7.items():
         model = zoo.load(name, models, device=device)
         z = model.prior.sample(2, generator)
-        panels[label] = _lines(model, z, -z)
-    return stack(panels, **_positions())
+        panels[label] = lines(model, z, -z)
+    return figures.stack(panels, **AXIS)
 
 
 def figure_8(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
@@ -134,8 +101,8 @@ def figure_8(*, models: str | Path | None = None, device: str = "cpu", seed: int
     generator, rows = torch.Generator().manual_seed(seed), {}
     z = zoo.load("normal", models).prior.sample(1, generator)
     for step, name in zoo.snapshots("normal", models):
-        rows[f"step {step:,}"] = _lines(zoo.load(name, models, device=device), z, -z)
-    return stack(rows, **_positions())
+        rows[f"step {step:,}"] = lines(zoo.load(name, models, device=device), z, -z)
+    return figures.stack(rows, **AXIS)
 
 
 def _low_variance(name: str, models: str | Path | None, device: str, seed: int) -> Figure:
@@ -144,7 +111,7 @@ def _low_variance(name: str, models: str | Path | None, device: str, seed: int) 
     z = model.prior.sample(COLUMNS, generator)
     names = ["train,\n" + r"$\alpha = 1$", *(rf"test, $\alpha = {alpha:g}$" for alpha in ALPHAS[1:])]
     panels = {label: _grid(model, alpha * z) for label, alpha in zip(names, ALPHAS, strict=True)}
-    return stack(panels | {"lines": _lines(model, *model.prior.sample((2, 3), generator))}, **_positions())
+    return figures.stack(panels | {"lines": lines(model, *model.prior.sample((2, 3), generator))}, **AXIS)
 
 
 def figure_9(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
@@ -159,9 +126,9 @@ def figure_10(*, models: str | Path | None = None, device: str = "cpu", seed: in
     panels = {
         "train:\nsparse": _grid(model, model.prior.sample(2 * COLUMNS, generator)),
         "test:\ndense": _grid(model, model.prior.dense().sample(2 * COLUMNS, generator)),
-        "lines": _lines(model, *model.prior.sample((2, 3), generator)),
+        "lines": lines(model, *model.prior.sample((2, 3), generator)),
     }
-    return stack(panels, **_positions())
+    return figures.stack(panels, **AXIS)
 
 
 def figure_11(*, seed: int = 0) -> Figure:
@@ -182,7 +149,7 @@ def figure_11(*, seed: int = 0) -> Figure:
         for law, colour, marker, label in zip(laws, (RED, GREEN), ("o", "^"), ("train", "test"), strict=True):
             points = law.sample(250, generator)
             points = points[points.norm(dim=-1) < 3]  # what would stick out of the axes
-            ax.scatter(*points.T, s=13, color=colour, marker=marker, alpha=0.75, linewidth=0, label=label)
+            ax.scatter(*points.T.numpy(), s=13, color=colour, marker=marker, alpha=0.75, linewidth=0, label=label)
         ax.set(xlim=(-3, 3), ylim=(-3, 3), zlim=(-3, 3))
         ax.view_init(elev=18, azim=-58)
         ax.set_box_aspect((1, 1, 1), zoom=1.45)
@@ -203,7 +170,7 @@ def figure_12(*, models: str | Path | None = None, device: str = "cpu", seed: in
     test = model.prior.orthogonal().sample(2 * COLUMNS, generator)
     sums = {"c) train\n+ test": train + test, "d) train\n+ 3 test": train + 3 * test}
     panels = {"a) test": test, "b) train": train, **sums}
-    return stack({label: _grid(model, z) for label, z in panels.items()})
+    return figures.stack({label: _grid(model, z) for label, z in panels.items()})
 
 
 def figure_21(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
