@@ -39,7 +39,7 @@ PRIORS = (
 )  # fmt: skip
 COORDINATEWISE = ("cauchy-linear", "gaussian-copula", "stable", "transport-matched")
 
-# Laws that a path breaks by less than the recorded samples can show; chapter 6 measures them with more.
+# Laws that a path breaks by less than the recorded samples can show; chapter 6 finds them by quadrature.
 FAINT = {("student-t(nu=3)", "cauchy-linear")}
 
 

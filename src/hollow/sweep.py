@@ -105,5 +105,6 @@ def finished(row: Experiment, recipe: Recipe, plan: Plan, out: Path) -> bool:
         record = json.loads((out / f"{row.name}.json").read_text())
     except (OSError, ValueError):
         return False
-    wanted = {"recipe": json.loads(json.dumps(asdict(recipe))), "seed": plan.seed, "prior": row.prior, "dim": row.dim}
+    wanted = {"recipe": json.loads(json.dumps(asdict(recipe))), "seed": plan.seed}
+    wanted |= {key: getattr(row, key) for key in ("prior", "dim", "arch", "bias")}
     return (out / f"{row.name}.safetensors").exists() and all(record.get(key) == value for key, value in wanted.items())
