@@ -111,12 +111,16 @@ def problems(notebook, number):
     teaches = number.isdigit()  # not a page of the back matter
     if teaches and (len(labels) < 3 or labels != solved):
         bad.append(f"exercises {labels} and folded solutions {solved}; expected three or more, all solved")
+    exercises = re.findall(r"\{exercise-start\}.*?\{exercise-end\}", whole, re.DOTALL)
+    if not all(re.search(r"\*\*Check\*\*.*?`assert ", exercise, re.DOTALL) for exercise in exercises):
+        bad.append("an exercise has no check that the reader can run")
     executed = True
     for cell in cells:
-        marks = ["code"] if cell["cell_type"] == "code" else re.findall(r"\{solution-(?:start|end)\}", text_of(cell))
+        asserts = cell["cell_type"] == "code" and re.search(r"^\s*assert ", text_of(cell), re.MULTILINE)
+        marks = ["assert"] if asserts else re.findall(r"\{solution-(?:start|end)\}", text_of(cell))
         for mark in marks:
             if mark == "{solution-end}" and not executed:
-                bad.append(f"the solution that ends in {cell.get('id')} executes nothing")
+                bad.append(f"the solution that ends in {cell.get('id')} does not execute the check")
             executed = mark != "{solution-start}"
     wanted = ("What we saw", "Next") if teaches else ()
     bad += [f"there is no section {title!r}" for title in wanted if f"## {title}" not in whole]
@@ -183,10 +187,11 @@ def cell(kind, number, source, **metadata):
 
 
 def exercise(number, name):
+    task = f"```{{exercise-start}} T\n:label: {name}\n```\nDo.\n\n**Check**: `assert x == 2`\n```{{exercise-end}}\n```"
     return [
-        cell("markdown", number, f"```{{exercise-start}} Title\n:label: {name}\n```\nDo.\n```{{exercise-end}}\n```"),
+        cell("markdown", number, task),
         cell("markdown", number + 1, f"```{{solution-start}} {name}\n:class: dropdown\n```"),
-        cell("code", number + 2, "1 + 1"),
+        cell("code", number + 2, "x = 1 + 1\nassert x == 2"),
         cell("markdown", number + 3, "```{solution-end}\n```"),
     ]
 
@@ -243,7 +248,8 @@ def test_a_good_chapter_has_no_problem():
         (lambda cells, _: cells[2].update(id=cells[3]["id"]), "two cells are called"),
         (lambda cells, _: cells[3]["metadata"].clear(), "without a caption or a name"),
         (lambda cells, _: cells[3]["metadata"]["mystnb"].pop("image"), "does not say what is to be seen"),
-        (lambda cells, _: cells.pop(6), "executes nothing"),
+        (lambda cells, _: cells.pop(6), "does not execute the check"),
+        (lambda cells, _: cells[4].update(source=cells[4]["source"].replace("Check", "Hint")), "has no check"),
         (lambda cells, _: cells.pop(), "no section 'Next'"),
         (lambda cells, _: cells.pop(0), "does not begin with its title"),
         (lambda _, notebook: notebook["metadata"].update(papermill={}), "metadata other than the kernel's"),
