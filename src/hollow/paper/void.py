@@ -25,6 +25,7 @@ from hollow.zoo import Model
 
 ALPHAS = (1, 0.7, 0.5, 0.25, 0.1)  # the paper does not give the factor of its low-variance samples
 COLUMNS = len(LAM)
+_LINES = {**AXIS, "column_label": r"position $\lambda$ (lines only)"}
 PANELS_7 = {
     "a) uniform": "uniform",
     "b) sphere": "sphere",
@@ -111,7 +112,7 @@ def _low_variance(name: str, models: str | Path | None, device: str, seed: int) 
     z = model.prior.sample(COLUMNS, generator)
     names = ["train,\n" + r"$\alpha = 1$", *(rf"test, $\alpha = {alpha:g}$" for alpha in ALPHAS[1:])]
     panels = {label: _grid(model, alpha * z) for label, alpha in zip(names, ALPHAS, strict=True)}
-    return figures.stack(panels | {"lines": lines(model, *model.prior.sample((2, 3), generator))}, **AXIS)
+    return figures.stack(panels | {"lines": lines(model, *model.prior.sample((2, 3), generator))}, **_LINES)
 
 
 def figure_9(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
@@ -128,7 +129,7 @@ def figure_10(*, models: str | Path | None = None, device: str = "cpu", seed: in
         "test:\ndense": _grid(model, model.prior.dense().sample(2 * COLUMNS, generator)),
         "lines": lines(model, *model.prior.sample((2, 3), generator)),
     }
-    return figures.stack(panels, **AXIS)
+    return figures.stack(panels, **_LINES)
 
 
 def figure_11(*, seed: int = 0) -> Figure:
