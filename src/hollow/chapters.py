@@ -205,7 +205,7 @@ def _execute(
     target.unlink(missing_ok=True)  # whatever happens now, what was there is out of date
     with atomic(target) as part:
         command = [sys.executable, "-m", "papermill", str(source), str(part), "-y", changed, "--no-progress-bar"]
-        command += ["--cwd", str(source.parent)]
+        command += ["--cwd", str(source.parent), "--start-timeout", "300"]  # kernels start slowly on a busy machine
         process = subprocess.Popen(command, env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         running[source.stem] = process
         _, said = process.communicate()
