@@ -38,9 +38,9 @@ def test_other_wishes_are_not_taken_for_finished(table, tmp_path):
     run(tmp_path)
     row = experiments.get("uniform")
     for plan, kept in ((sweep.Plan("smoke", steps=2), True), (sweep.Plan("smoke"), False)):
-        assert sweep.finished(row, plan.recipe(), plan, tmp_path) is kept
+        assert sweep.finished(row, plan.recipe(row), plan, tmp_path) is kept
     (tmp_path / "uniform.safetensors").unlink()
-    assert not sweep.finished(row, sweep.Plan("smoke", steps=2).recipe(), sweep.Plan("smoke", steps=2), tmp_path)
+    assert not sweep.finished(row, sweep.Plan("smoke", steps=2).recipe(row), sweep.Plan("smoke", steps=2), tmp_path)
 
 
 def test_a_row_that_was_interrupted_goes_on(table, tmp_path, monkeypatch):

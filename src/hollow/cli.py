@@ -83,7 +83,7 @@ def train(
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write; runs/NAME by default.")] = None,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Seed, instead of the row's.")] = None,
 ) -> None:
     """Train a model, or all of them.
 
@@ -105,11 +105,10 @@ def train(
     if (name is None) != all_rows:
         raise ValueError("give the NAME of one model, or --all: hollow train normal")
     if images == "":
-        raise ValueError("--images is empty; expected \"procedural\", or a folder or zip of images")
+        raise ValueError('--images is empty; expected "procedural", or a folder or zip of images')
     device = _device(device)
     photographs = None if images == "procedural" else images
     plan = sweep.Plan(preset, photographs, steps, device, seed)
-    recipe = plan.recipe()
     if name is None:
         folder = out or Path("runs") / preset
         for row, state in sweep.train_all(folder, plan):
@@ -119,12 +118,12 @@ def train(
     experiment, folder = experiments.get(name), out or Path("runs") / name
     if experiment.images != "portraits" and photographs is None:
         raise ValueError(f"{name} is trained on photographs; give them with --images (a folder or zip)")
-    where = photographs or "procedural"
+    where, recipe = photographs or "procedural", plan.recipe(experiment)
     data = sweep.load_images(where, recipe)
     typer.echo(f"{len(data.pixels)} images, {where}; {data.skipped} skipped")
     training.train(
-        experiment, recipe, folder, images=data.pixels, source=data.source, preset=preset, device=device, seed=seed,
-        resume=resume, command=plan.command(name, where),
+        experiment, recipe, folder, images=data.pixels, source=data.source, preset=preset, device=device,
+        seed=plan.seed_of(experiment), resume=resume, command=plan.command(name, where),
     )  # fmt: skip
     typer.echo(f"{folder / name}.safetensors is trained; see it with: hollow sample {name} --models {folder}")
 

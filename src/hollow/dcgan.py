@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,11 @@ from torch import Tensor, nn
 SIZE = 64  # side of an image in pixels
 SLOPE = 0.2  # of the leaky ReLU; Appendix A does not give it, this is the value of Radford et al. (2015)
 FC_LAYERS = (512, 256, 64)  # hidden layers of the fully connected generator; the last has 64 units
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": partial(nn.LeakyReLU, SLOPE),
+    "tanh": nn.Tanh,
+}
 
 
 class Generator(nn.Module):
@@ -29,30 +36,53 @@ class Generator(nn.Module):
     arch : {"conv", "fc"}, keyword-only
     bias : bool, keyword-only
         Without biases `h` is positively homogeneous, :math:`h(s z) = s\,h(z)` for s >= 0.
+    depth : int, keyword-only
+        Transposed convolutions ("conv" only), 1 to 5; the first layer maps to a square of side 64 / 2^depth, and
+        no layer has more than 8 `width` filters.
+    activation : {"relu", "leaky_relu", "tanh"}, keyword-only
+        Behind each hidden layer; not the paper's unless "relu".
+    norm : bool, keyword-only
+        Batch normalisation before each activation (Radford et al. 2015); the paper has none.
 
     Notes
     -----
-    Source: Appendix A and Figure 7c of the paper; chapter 07 shows it.
+    Source: Appendix A and Figure 7c of the paper; chapter 07 shows it, chapter 13 compares its variants.
     """
 
-    def __init__(self, dim: int = 100, *, width: int = 64, arch: str = "conv", bias: bool = True) -> None:
+    def __init__(
+        self,
+        dim: int = 100,
+        *,
+        width: int = 64,
+        arch: str = "conv",
+        bias: bool = True,
+        depth: int = 4,
+        activation: str = "relu",
+        norm: bool = False,
+    ) -> None:
         super().__init__()
         if dim < 1 or width < 1:
             raise ValueError(f"generator with dim={dim}, width={width}; expected both to be at least 1")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"unknown activation {activation!r}; expected {', '.join(ACTIVATIONS)}")
         self.dim, self.width, self.arch = dim, width, arch
+        layers: list[nn.Module]
         if arch == "conv":
-            channels = [8 * width, 4 * width, 2 * width, width, 3]
-            layers: list[nn.Module] = [
-                nn.Linear(dim, 16 * channels[0], bias=bias),
-                nn.Unflatten(1, (channels[0], 4, 4)),
-            ]
+            if not 1 <= depth <= 5:
+                raise ValueError(f"generator with depth={depth}; expected 1 to 5 transposed convolutions")
+            side = SIZE >> depth
+            channels = [*(min(2**k, 8) * width for k in reversed(range(depth))), 3]
+            layers = [nn.Linear(dim, channels[0] * side**2, bias=bias), nn.Unflatten(1, (channels[0], side, side))]
             for n_in, n_out in itertools.pairwise(channels):
-                layers += [nn.ReLU(), nn.ConvTranspose2d(n_in, n_out, 5, 2, 2, output_padding=1, bias=bias)]
+                layers += [nn.BatchNorm2d(n_in)] if norm else []
+                layers += [ACTIVATIONS[activation](), nn.ConvTranspose2d(n_in, n_out, 5, 2, 2, 1, bias=bias)]
         elif arch == "fc":
             sizes = [dim, *FC_LAYERS]
             layers = []
             for n_in, n_out in itertools.pairwise(sizes):
-                layers += [nn.Linear(n_in, n_out, bias=bias), nn.ReLU()]
+                layers += [nn.Linear(n_in, n_out, bias=bias)]
+                layers += [nn.BatchNorm1d(n_out)] if norm else []
+                layers += [ACTIVATIONS[activation]()]
             layers += [nn.Linear(sizes[-1], 3 * SIZE * SIZE, bias=bias), nn.Unflatten(1, (3, SIZE, SIZE))]
         else:
             raise ValueError(f"unknown architecture {arch!r}; expected conv or fc")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hollow.dcgan import Generator
 
 BUDGET_MB = 40.0  # of all weights that the book ships
+SHAPE = ("dim", "arch", "bias", "depth", "activation", "norm")  # what a generator is, besides its width
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,12 @@ class Experiment:
         Latent dimension D.
     arch : str
         Architecture of the generator, "conv" or "fc".
-    bias : bool
-        Whether its layers have biases.
+    bias, depth, activation, norm
+        Of the generator, as in `hollow.dcgan.Generator`.
+    widen : float
+        Width of both networks, as a multiple of the recipe's.
+    seed : int
+        Of the training, unless the user gives one.
     images : str
         "portraits" (procedural) or "celeba" (real photographs, which the user brings).
     snapshots : tuple of int
@@ -40,6 +45,11 @@ class Experiment:
     dim: int = 100
     arch: str = "conv"
     bias: bool = True
+    depth: int = 4
+    activation: str = "relu"
+    norm: bool = False
+    widen: float = 1.0
+    seed: int = 0
     images: str = "portraits"
     snapshots: tuple[int, ...] = ()
     figures: tuple[int, ...] = ()
@@ -47,7 +57,8 @@ class Experiment:
 
     def generator(self, width: int = 16) -> Generator:
         """Return an untrained generator of this experiment's shape."""
-        return Generator(self.dim, width=width, arch=self.arch, bias=self.bias)
+        shape = {key: getattr(self, key) for key in SHAPE}
+        return Generator(width=width, **shape)
 
 
 _ROWS = (
@@ -76,6 +87,19 @@ _ROWS = (
     Experiment("stable", "stable(alpha=1.5)"),
     Experiment("celeba-normal", "normal", images="celeba"),
     Experiment("celeba-cauchy", "cauchy", images="celeba"),
+    Experiment("normal-seed1", "normal", seed=1),
+    Experiment("normal-seed2", "normal", seed=2),
+    Experiment("cauchy-seed1", "cauchy", seed=1),
+    Experiment("cauchy-seed2", "cauchy", seed=2),
+    Experiment("normal-no-bias", "normal", bias=False),
+    Experiment("normal-batchnorm", "normal", norm=True),
+    Experiment("normal-leaky", "normal", activation="leaky_relu"),
+    Experiment("normal-tanh", "normal", activation="tanh"),
+    Experiment("normal-shallow", "normal", depth=3),
+    Experiment("normal-deep", "normal", depth=5, size_mb=1.5),
+    Experiment("normal-narrow", "normal", widen=0.5, size_mb=0.35),
+    Experiment("normal-wide", "normal", widen=1.5, size_mb=1.9),
+    Experiment("celeba-no-bias", "normal", bias=False, images="celeba"),
 )
 TABLE: dict[str, Experiment] = {row.name: row for row in _ROWS}
 

@@ -17,7 +17,7 @@ from hollow import experiments, images, training
 from hollow.experiments import Experiment, Recipe
 from hollow.files import atomic
 
-_USUAL = {"--preset": "lite", "--images": "procedural", "--steps": None, "--seed": 0}
+_USUAL = {"--preset": "lite", "--images": "procedural", "--steps": None, "--seed": None}
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,24 @@ class Plan:
     steps : int, optional
         Updates, instead of the recipe's.
     device : str
-    seed : int
+    seed : int, optional
+        By default that of each row.
     """
 
     preset: str = "lite"
     photographs: str | None = None
     steps: int | None = None
     device: str = "cpu"
-    seed: int = 0
+    seed: int | None = None
 
-    def recipe(self) -> Recipe:
-        """Return the recipe with the plan's number of steps."""
+    def recipe(self, row: Experiment) -> Recipe:
+        """Return the recipe with the row's width and the plan's number of steps."""
         recipe = experiments.recipe(self.preset)
-        return recipe if self.steps is None else replace(recipe, steps=self.steps)
+        return replace(recipe, width=round(recipe.width * row.widen), steps=self.steps or recipe.steps)
+
+    def seed_of(self, row: Experiment) -> int:
+        """Return the seed of the training of a row."""
+        return row.seed if self.seed is None else self.seed
 
     def command(self, name: str, source: str) -> str:
         """Return the command that repeats the training of one row on `source`, "procedural" or a path."""
@@ -76,13 +81,14 @@ def train_all(out: Path, plan: Plan) -> Iterator[tuple[str, str]]:
     What is finished is kept, what was begun goes on from its checkpoint, rows that need photographs are left out
     without them; `hollow.zoo.load` takes `out`.
     """
-    recipe, sources = plan.recipe(), {"portraits": "procedural", "celeba": plan.photographs}
+    sources = {"portraits": "procedural", "celeba": plan.photographs}
     loaded: dict[str, Data] = {}
     for name, row in experiments.TABLE.items():
         source = sources[row.images]
         if source is None:
             yield name, "left out: it needs photographs, give them with --images"
             continue
+        recipe = plan.recipe(row)
         if finished(row, recipe, plan, out):
             yield name, "kept"
             continue
@@ -91,7 +97,7 @@ def train_all(out: Path, plan: Plan) -> Iterator[tuple[str, str]]:
         data = loaded[source]
         training.train(
             row, recipe, out / name, images=data.pixels, source=data.source, preset=plan.preset, device=plan.device,
-            seed=plan.seed, resume=True, command=plan.command(name, source),
+            seed=plan.seed_of(row), resume=True, command=plan.command(name, source),
         )  # fmt: skip
         for file in sorted([*(out / name).glob(f"{name}.*"), *(out / name).glob(f"{name}@*.*")], reverse=True):
             with atomic(out / file.name) as part:  # weights before manifests: a pair is whole once its manifest is
@@ -105,6 +111,6 @@ def finished(row: Experiment, recipe: Recipe, plan: Plan, out: Path) -> bool:
         record = json.loads((out / f"{row.name}.json").read_text())
     except (OSError, ValueError):
         return False
-    wanted = {"recipe": json.loads(json.dumps(asdict(recipe))), "seed": plan.seed}
-    wanted |= {key: getattr(row, key) for key in ("prior", "dim", "arch", "bias")}
+    wanted = {"recipe": json.loads(json.dumps(asdict(recipe))), "seed": plan.seed_of(row)}
+    wanted |= {key: getattr(row, key) for key in ("prior", *experiments.SHAPE)}
     return (out / f"{row.name}.safetensors").exists() and all(record.get(key) == value for key, value in wanted.items())

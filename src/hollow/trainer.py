@@ -76,7 +76,7 @@ class Trainer:
         layout = torch.channels_last if bf16 else torch.contiguous_format
         self.generator.to(self.device).to(memory_format=layout)
         self.discriminator.to(self.device).to(memory_format=layout)
-        self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
+        self.averaged = copy.deepcopy(self.generator).requires_grad_(False).eval()
         self.optimisers = {
             name: torch.optim.Adam(net.parameters(), recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True)
             for name, net in (("generator", self.generator), ("discriminator", self.discriminator))
@@ -146,6 +146,8 @@ class Trainer:
         # The average starts short, so that early samples do not show the initial weights.
         decay = min(self.recipe.ema, (1 + self.done) / (10 + self.done))
         torch._foreach_lerp_(list(self.averaged.parameters()), list(self.generator.parameters()), 1 - decay)
+        for mean, now in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
+            mean.copy_(torch.lerp(mean, now, 1 - decay) if mean.is_floating_point() else now)
 
     @torch.no_grad()
     def samples(self, n: int = 64) -> Tensor:

@@ -23,8 +23,8 @@ from hollow.priors import Prior
 from hollow.trainer import Trainer
 
 FIELDS = {  # that a manifest must have
-    "prior": str, "dim": int, "arch": str, "bias": bool, "recipe": dict, "images": str, "steps": int, "bytes": int,
-    "sha256": str,
+    "prior": str, "dim": int, "arch": str, "bias": bool, "depth": int, "activation": str, "norm": bool,
+    "recipe": dict, "images": str, "steps": int, "bytes": int, "sha256": str,
 }  # fmt: skip
 FILES = (".safetensors", ".json")  # of a model
 PORTRAITS_LICENCE = "CC BY 4.0"
@@ -124,8 +124,8 @@ def load(name: str, models: str | Path | None = None, *, device: str = "cpu") ->
         )
     try:
         weights = {key: value.float() for key, value in load_file(path).items()}
-        shape = {"width": record["recipe"]["width"], "arch": record["arch"], "bias": record["bias"]}
-        generator = Generator(record["dim"], **shape)
+        shape = {key: record[key] for key in experiments.SHAPE}
+        generator = Generator(width=record["recipe"]["width"], **shape)
         generator.load_state_dict(weights)
     except (SafetensorError, RuntimeError, KeyError) as error:
         said = " ".join(str(error).split())  # torch says a line for each layer
@@ -152,9 +152,7 @@ def export(
         "name": name,
         "experiment": experiment.name,
         "prior": experiment.prior,
-        "dim": experiment.dim,
-        "arch": experiment.arch,
-        "bias": experiment.bias,
+        **{key: getattr(experiment, key) for key in experiments.SHAPE},
         "preset": preset,
         "recipe": asdict(recipe),
         "steps": trainer.done,
