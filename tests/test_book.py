@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import signal
 import subprocess
@@ -277,3 +278,14 @@ def test_an_interrupt_stops_every_process_and_stages_nothing(book):
     assert said.strip().splitlines()[-1] == "interrupted"
     assert not alive
     assert not staged(book, "02_two").exists()
+
+
+def test_every_module_has_its_section_on_a_page_or_a_stated_reason_not_to():
+    pages = "".join(path.read_text() for path in (ROOT / "book" / "api").glob("*.md"))
+    documented = set(re.findall(r"automodule:: hollow\.(\S+)", pages))
+    (reason,) = re.findall(r"A name is documented where .*?\n\n.*?\n", pages, re.DOTALL)
+    elsewhere = set(re.findall(r"`(\w+)`", reason))
+    source = ROOT / "src" / "hollow"
+    modules = [".".join(path.relative_to(source).with_suffix("").parts) for path in source.rglob("*.py")]
+    missing = [name for name in modules if name not in documented and name.split(".")[0] not in elsewhere]
+    assert [name for name in missing if not name.endswith(("__init__", "__main__"))] == []

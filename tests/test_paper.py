@@ -1,5 +1,7 @@
 """The paper's 23 figures: each is drawn, from the models that the table names, and from its seed alone."""
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hollow import chapters, claims, paper, zoo
 from test_cli import error, hollow
 
 NUMBERS = range(1, 24)
+CLAIMS = claims.load(ROOT / "book" / "claims.toml")
 
 
 @pytest.fixture(autouse=True)
@@ -58,16 +61,30 @@ def test_the_chapter_shows_the_figure_under_its_label(number):
     assert cell["metadata"]["mystnb"]["figure"]["caption"].startswith(f"Figure {number} of the paper")
 
 
-def test_every_verdict_of_the_index_rests_on_claims():
-    found = claims.load(ROOT / "book" / "claims.toml")
-    covered = {number for claim in found for number in claim.figures}
-    assert covered == set(NUMBERS)
+def verdicts(heading):
+    """Return the rows of a table of the index, by the number or name that begins them."""
     index = (ROOT / "book" / "figure_index.md").read_text()
+    (table,) = [part for part in index.split("\n## ") if part.startswith(heading)]
+    rows = [line for line in table.splitlines() if re.match(r"\| \d", line)]
+    return {re.match(r"\| ([\d.]+)", row)[1]: row for row in rows}
+
+
+@pytest.mark.parametrize(("heading", "n"), [("Figures", 23), ("Observations", 7), ("Sentences", 25)])
+def test_every_verdict_of_the_index_rests_on_claims(heading, n):
+    rows = verdicts(heading)
+    assert len(rows) == n
+    backed = {str(name) for claim in CLAIMS for name in getattr(claim, heading.lower())}
+    assert backed == set(rows)
+    for row in rows.values():
+        found = row.rsplit(" | ", 1)[1]
+        assert re.match(r"\*\*(agrees|agrees with a condition|does not agree)\*\*", found), row
+
+
+def test_the_index_names_label_and_models_of_each_figure():
+    rows = verdicts("Figures")
     for number, figure in paper.FIGURES.items():
-        (row,) = [line for line in index.splitlines() if line.startswith(f"| {number} | {{numref}}")]
-        assert f"{{numref}}`{figure.label}`" in row
-        assert all(f"`{name}`" in row for name in figure.models), row
-        assert any(verdict in row for verdict in ("**agrees**", "**agrees with a condition**", "**does not agree**"))
+        assert f"{{numref}}`{figure.label}`" in rows[str(number)]
+        assert all(f"`{name}`" in rows[str(number)] for name in figure.models)
 
 
 def test_a_figure_becomes_a_file(tmp_path):

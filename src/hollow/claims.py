@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 _GLUED = "application/papermill.record/text/plain"
-_FIELDS = {"min", "max", "equals", "why", "presets", "figures"}
+_LISTS = ("presets", "figures", "observations", "sentences")
+_FIELDS = {"min", "max", "equals", "why", *_LISTS}
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class Claim:
         The exact value, None for no such claim.
     presets : tuple of str
         Presets under which the claim is checked, empty for all of them.
-    figures : tuple of int
-        Figures of the paper whose verdict, in the index of figures, rests on it.
+    figures, observations, sentences : tuple
+        Rows of the index of the paper (`book/figure_index.md`) whose verdict rests on it: figures by number,
+        observations by name such as "2.1", sentences by the number of their row.
     """
 
     chapter: str
@@ -41,6 +43,8 @@ class Claim:
     equals: Any = None
     presets: tuple[str, ...] = ()
     figures: tuple[int, ...] = ()
+    observations: tuple[str, ...] = ()
+    sentences: tuple[int, ...] = ()
 
     def failure(self, value: Any) -> str | None:
         """Return one line that says why `value` breaks the claim, or None if it keeps it."""
@@ -80,7 +84,7 @@ def _claim(chapter: str, key: str, row: Mapping[str, Any]) -> Claim:
         raise ValueError(f"{where} does not say why; name the sentence that needs it")
     if not set(row) & {"min", "max", "equals"}:
         raise ValueError(f"{where} has no bound; give min, max or equals")
-    lists = {name: tuple(row.get(name, ())) for name in ("presets", "figures")}
+    lists = {name: tuple(row.get(name, ())) for name in _LISTS}
     return Claim(chapter, key, **{**row, **lists})
 
 

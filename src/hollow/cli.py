@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hollow.cli_features import features
+from hollow.cli_measure import measure
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -69,6 +72,8 @@ def _hollow() -> None:
     hollow check normal cauchy-linear     test the four properties of a path
     hollow train normal                   train a model yourself, in minutes
     hollow figures 6                      draw a figure of the paper again
+    hollow features portraits             train the network that judges pictures
+    hollow measure                        quality all over latent space
     hollow book                           execute and render the book
     """
 
@@ -339,6 +344,10 @@ def book(
     typer.echo(f"{len(built.executed)} chapters executed, {len(built.reused)} reused, {built.claims} claims hold")
     if built.page:
         typer.echo(f"open {built.page}")
+
+
+app.command()(features)
+app.command()(measure)
 
 
 def _device(name: str) -> str:

@@ -96,9 +96,7 @@ _ROWS = (
     Experiment("normal-leaky", "normal", activation="leaky_relu"),
     Experiment("normal-tanh", "normal", activation="tanh"),
     Experiment("normal-shallow", "normal", depth=3),
-    Experiment("normal-deep", "normal", depth=5, size_mb=1.5),
     Experiment("normal-narrow", "normal", widen=0.5, size_mb=0.35),
-    Experiment("normal-wide", "normal", widen=1.5, size_mb=1.9),
     Experiment("celeba-no-bias", "normal", bias=False, images="celeba"),
 )
 TABLE: dict[str, Experiment] = {row.name: row for row in _ROWS}

@@ -47,10 +47,10 @@ _ROWS = (
     ("all paths, decoded", _DECODED, "decoded"),
     ("through the origin, five models", _ORIGIN, "void"),
     ("through the origin, over training", _ORIGIN, "void"),
-    ("low variance, normal prior", _TESTS, "void"),
-    ("sparse prior, dense test", _TESTS, "void"),
-    ("sparse prior in three dimensions", _TESTS, "void"),
-    ("orthogonal test", _TESTS, "void"),
+    ("low variance, normal prior", _TESTS, "strangers"),
+    ("sparse prior, dense test", _TESTS, "strangers"),
+    ("sparse prior in three dimensions", _TESTS, "strangers"),
+    ("orthogonal test", _TESTS, "strangers"),
     ("samples of the Cauchy prior", _CAUCHY, "cauchy"),
     ("samples of the Cauchy prior in several dimensions", _CAUCHY, "cauchy"),
     ("linear paths, Cauchy prior, random points", _CAUCHY, "cauchy"),
@@ -59,9 +59,9 @@ _ROWS = (
     ("Cauchy-linear paths, opposite points", _DECODED, "decoded"),
     ("Cauchy-linear paths, random points", _DECODED, "decoded"),
     ("spherical Cauchy-linear paths, random points", _DECODED, "decoded"),
-    ("low variance, uniform prior", _TESTS, "void"),
-    ("low variance, sphere", _TESTS, "void"),
-    ("low variance, discrete prior", _TESTS, "void"),
+    ("low variance, uniform prior", _TESTS, "strangers"),
+    ("low variance, sphere", _TESTS, "strangers"),
+    ("low variance, discrete prior", _TESTS, "strangers"),
 )
 FIGURES = {number: PaperFigure(number, *row) for number, row in enumerate(_ROWS, 1)}
 

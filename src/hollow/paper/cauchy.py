@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hollow import figures, quality, zoo
 from hollow.figures.style import RED
-from hollow.paper.along import AXIS, LAM, lines
+from hollow.paper.along import AXIS, LAM, lines, path_rows
 from hollow.pictures import BORDER
 from hollow.zoo import Model
 
@@ -66,15 +66,12 @@ def grids(panels: Mapping[str, Tensor], columns: int, *, limit: float = FAILED) 
     return figure
 
 
-def _rows(model: Model, z0: Tensor, z1: Tensor) -> Figure:
-    """Straight lines of one model, a row each, with the norm quantiles of both ends on the left."""
+def _between(model: Model, z0: Tensor, z1: Tensor) -> Figure:
+    """Straight lines of one model, failed pictures framed, with the norm quantiles of both ends on the left."""
     ends = torch.stack([quantile(model, z0), quantile(model, z1)], 1).tolist()
-    labels = [f"{100 * a:.3g} %\n{100 * b:.3g} %" if a != b else f"{100 * a:.3g} %" for a, b in ends]
     images = lines(model, z0, z1)
-    height = (figures.WIDTH - 0.7) * len(z0) / len(LAM) + 0.45
-    figure, ax = plt.subplots(figsize=(figures.WIDTH, height))
-    figures.strips(images, rows=labels, ax=ax, **AXIS)
-    mark(images.transpose(0, 1).flatten(0, 1), len(LAM), ax)
+    figure = path_rows(images, [f"{100 * a:.3g} %\n{100 * b:.3g} %" if a != b else f"{100 * a:.3g} %" for a, b in ends])
+    mark(images.transpose(0, 1).flatten(0, 1), len(LAM), figure.axes[0])
     return figure
 
 
@@ -111,25 +108,25 @@ def figure_14(*, models: str | Path | None = None, device: str = "cpu", seed: in
     generator, panels = torch.Generator().manual_seed(seed + 14), {}
     for dim, name in PANELS_14.items():
         model = zoo.load(name, models, device=device)
-        panels[f"D = {dim}"] = model.decode(model.prior.sample(32, generator))
-    return grids(panels, 8)
+        panels[f"D = {dim}"] = model.decode(model.prior.sample(80, generator))
+    return grids(panels, 10)
 
 
 def figure_15(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
     """Straight lines between draws of the Cauchy prior: Figure 15 of the paper."""
     model = zoo.load("cauchy", models, device=device)
-    return _rows(model, *model.prior.sample((2, 6), torch.Generator().manual_seed(seed + 15)))
+    return _between(model, *model.prior.sample((2, 6), torch.Generator().manual_seed(seed + 15)))
 
 
 def figure_16(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
     """Straight lines between opposite points of the Cauchy prior, which all pass through G(0): Figure 16."""
     model = zoo.load("cauchy", models, device=device)
     z = model.prior.sample(5, torch.Generator().manual_seed(seed + 16))
-    return _rows(model, z, -z)
+    return _between(model, z, -z)
 
 
 def figure_17(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
     """Straight lines between points from the tail of the Cauchy prior, found by `TAIL`: Figure 17 of the paper."""
     model = zoo.load("cauchy", models, device=device)
     z0, z1 = tail_points(model, 10, torch.Generator().manual_seed(seed + 17)).chunk(2)
-    return _rows(model, z0, z1)
+    return _between(model, z0, z1)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from hollow import figures, zoo
-from hollow.paper.along import AXIS, LAM, along
+from hollow.paper.along import AXIS, LAM, along, path_rows
 from hollow.paper.plane import METHODS
 from hollow.zoo import Model
 
@@ -27,10 +27,6 @@ def side_by_side(model: Model, z0: Tensor, z1: Tensor) -> Figure:
     return figure
 
 
-def _rows(model: Model, name: str, z0: Tensor, z1: Tensor) -> Figure:
-    return figures.figure_of(figures.strips(along(model, name, z0, z1), **AXIS))
-
-
 def figure_6(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
     """All paths of the paper between the same ends, for two pairs, in the normal model: Figure 6 of the paper."""
     model = zoo.load("normal", models, device=device)
@@ -41,17 +37,18 @@ def figure_18(*, models: str | Path | None = None, device: str = "cpu", seed: in
     """Cauchy-linear paths between opposite points, which all pass through G(0) (erratum 23): Figure 18."""
     model = zoo.load("normal", models, device=device)
     z = model.prior.sample(5, torch.Generator().manual_seed(seed + 18))
-    return _rows(model, "cauchy-linear", z, -z)
+    return path_rows(along(model, "cauchy-linear", z, -z))
 
 
 def figure_19(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
     """Cauchy-linear paths between draws of the normal prior: Figure 19 of the paper."""
     model = zoo.load("normal", models, device=device)
-    return _rows(model, "cauchy-linear", *model.prior.sample((2, 6), torch.Generator().manual_seed(seed + 19)))
+    ends = model.prior.sample((2, 6), torch.Generator().manual_seed(seed + 19))
+    return path_rows(along(model, "cauchy-linear", *ends))
 
 
 def figure_20(*, models: str | Path | None = None, device: str = "cpu", seed: int = 0) -> Figure:
     """Spherical-cauchy-linear paths between the ends of `figure_19`: Figure 20 of the paper."""
     model = zoo.load("normal", models, device=device)
     ends = model.prior.sample((2, 6), torch.Generator().manual_seed(seed + 19))
-    return _rows(model, "spherical-cauchy-linear", *ends)
+    return path_rows(along(model, "spherical-cauchy-linear", *ends))

@@ -1,0 +1,120 @@
+"""Training of a feature network: progress, checkpoints, ctrl-C; a resumed run ends with the same weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from hollow.files import atomic
+from hollow.quality.network import Network
+from hollow.training import _ctrl_c as ctrl_c
+
+WARM_UP = 100  # steps
+EVERY = 500  # steps between checkpoints
+
+
+class Task(nn.Module):
+    """What is learned: the network, whatever else has weights, and the loss of a batch."""
+
+    name: str
+    rate: float  # learning rate at its highest
+    network: Network
+
+    def batch(self, step: int) -> Any:
+        """Return the data of a step: of its number alone, so that a resumed run sees the same."""
+        raise NotImplementedError
+
+    def forward(self, batch: Any) -> Tensor:
+        """Return the loss."""
+        raise NotImplementedError
+
+    def facts(self) -> dict[str, Any]:
+        """Return what identifies the run, for its checkpoint and for the manifest."""
+        raise NotImplementedError
+
+
+def learn(task: Task, steps: int, checkpoint: Path, *, resume: bool = False, progress: bool = True) -> Task:
+    """Train by AdamW with a cosine schedule, from the checkpoint if `resume` is true and there is one.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a checkpoint and `resume` is false.
+    ValueError
+        If the checkpoint is damaged or of another run, or the loss is not finite.
+    KeyboardInterrupt
+        After ctrl-C, once the checkpoint has been written.
+    """
+    if checkpoint.exists() and not resume:
+        raise FileExistsError(f"{checkpoint} is there already; continue it with --resume or choose another --out")
+    task.to(memory_format=torch.channels_last)
+    matrices = [p for p in task.parameters() if p.ndim > 1]
+    vectors = [p for p in task.parameters() if p.ndim <= 1]  # biases and scales are not decayed
+    groups = [{"params": matrices, "weight_decay": 1e-2}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=task.rate)
+    identity = {"task": task.name, "steps": str(steps), **{k: json.dumps(v) for k, v in task.facts().items()}}
+    begun = _restore(task, optimizer, checkpoint, identity) if checkpoint.exists() else 0
+    bar = tqdm(total=steps, initial=begun, desc=task.name, unit="step", disable=None if progress else True)
+    task.train()
+    with bar, ThreadPoolExecutor(1) as ahead, ctrl_c() as stop:
+        coming = ahead.submit(task.batch, begun)
+        for step in range(begun, steps):
+            data, coming = coming.result(), ahead.submit(task.batch, step + 1)
+            for group in optimizer.param_groups:
+                group["lr"] = task.rate * min((step + 1) / WARM_UP, 1) * 0.5 * (1 + math.cos(math.pi * step / steps))
+            loss = task(data)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            bar.update()
+            done = step + 1
+            if done % 25 == 0:
+                if not math.isfinite(said := float(loss.detach())):
+                    raise ValueError(f"the loss of {task.name} is {said} at step {done}; report it")
+                bar.set_postfix_str(f"loss {said:.4f}")
+            if done % EVERY == 0 or done == steps or stop:
+                _keep(task, optimizer, checkpoint, {**identity, "done": str(done)})
+            if stop and done < steps:
+                raise KeyboardInterrupt(f"stopped after step {done} of {steps}; continue with --resume")
+    return task.eval()
+
+
+def _keep(task: Task, optimizer: torch.optim.Optimizer, path: Path, header: dict[str, str]) -> None:
+    tensors = {f"task.{key}": value for key, value in task.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
+    with atomic(path) as part:
+        part.write_bytes(to_bytes({key: value.contiguous() for key, value in tensors.items()}, header))
+
+
+def _restore(task: Task, optimizer: torch.optim.Optimizer, path: Path, identity: dict[str, str]) -> int:
+    mend = "delete it to start again"
+    try:
+        with safe_open(path, "pt") as file:
+            header, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"checkpoint {path} cannot be read ({error}); {mend}") from error
+    for key, expected in identity.items():
+        if header.get(key) != expected:
+            raise ValueError(f"checkpoint {path} has {key} {header.get(key)}, this run {expected}; {mend}")
+    state: dict[int, dict[str, Tensor]] = {}
+    weights = {}
+    for key, value in tensors.items():
+        kind, rest = key.split(".", 1)
+        if kind == "task":
+            weights[rest] = value
+        else:
+            index, name = rest.split(".")
+            state.setdefault(int(index), {})[name] = value
+    task.load_state_dict(weights)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return int(header["done"])
