@@ -20,7 +20,7 @@ MEMORY = (
     "CUDA out of memory. Tried to allocate 2 GiB", "DefaultCPUAllocator: can't allocate memory: you tried",
     "Storage size calculation overflowed with sizes=[20, 1000000000000000000]",
 )  # fmt: skip
-COMMANDS = ("train", "models", "sample", "path", "check", "faces", "figures", "book")
+COMMANDS = ("train", "models", "sample", "path", "check", "faces", "figures", "features", "measure", "book")
 
 
 def hollow(*words):

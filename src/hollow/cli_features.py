@@ -14,7 +14,7 @@ def features(
     steps: Annotated[int | None, typer.Option(min=1, help="Updates, instead of the usual number.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")] = Path("runs/features"),
-    seed: Annotated[int, typer.Option(min=0, max=2**20, help="Seed; the same seed gives the same result.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=1000, help="Seed; the same seed gives the same result.")] = 0,
 ) -> None:
     """Train a feature network, whose features say how good images are.
 

@@ -94,7 +94,7 @@ def train(
         disable=None if progress else True,
         smoothing=0.05,
     )
-    with bar, _ctrl_c() as stop:
+    with bar, ctrl_c() as stop:
         while trainer.done < recipe.steps and not stop:
             losses = trainer.step()
             bar.update()
@@ -150,7 +150,7 @@ class _Log:
 
 
 @contextlib.contextmanager
-def _ctrl_c() -> Iterator[list[int]]:
+def ctrl_c() -> Iterator[list[int]]:
     """Collect the first ctrl-C in a list, so that the step in hand ends first; a second one interrupts at once."""
     caught: list[int] = []
 

@@ -26,6 +26,7 @@ N, SMALL = 10_000, 2000  # images at a point, and in a quick repeat
 REFERENCE = 5000  # portraits that they are compared with; of photographs, those whose features are shipped
 SUBSETS = 10  # of SMALL images, whose estimates give the errors
 BATCH = 500
+AT_ONCE = 64  # images in a network: few enough to stay in cache
 PIXELS = {
     "saturation": quality.saturation, "colour": quality.colour_saturation, "contrast": quality.contrast,
 }  # fmt: skip
@@ -66,7 +67,7 @@ def draw(point: Point, n: int, generator: torch.Generator, *, models: str | Path
     model, network = zoo.load(point.model, models), _network(point.images)
     model.generator.to(memory_format=torch.channels_last)  # a quarter faster
     latents = point.latents(model.prior, n, generator)
-    return look((model.decode(part) for part in latents.split(BATCH)), network)
+    return look((model.decode(part, batch=AT_ONCE) for part in latents.split(BATCH)), network)
 
 
 def look(batches: Iterable[Tensor], network: quality.Features) -> Sample:
@@ -74,7 +75,7 @@ def look(batches: Iterable[Tensor], network: quality.Features) -> Sample:
     features: list[Tensor] = []
     pixels: dict[str, list[float]] = {name: [] for name in PIXELS}
     for images in batches:
-        features.append(network.features(images))
+        features.append(network.features(images, batch=AT_ONCE))
         for name, metric in PIXELS.items():
             pixels[name].append(metric(images))
     return Sample(torch.cat(features), {name: torch.tensor(values) for name, values in pixels.items()})

@@ -76,7 +76,7 @@ def load(weights: str | Path, *, device: str = "cpu", any_weights: bool = False)
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, TypeError, ValueError) as error:
-        said = str(error).splitlines()[0]  # torch says a line for each layer
+        said = (str(error) or type(error).__name__).splitlines()[0]  # torch says a line for each layer
         raise ValueError(f"{path} does not hold weights of Inception v3 ({said}); {mend}") from error
     network.fc = nn.Identity()
     return Inception(network.eval().requires_grad_(False).to(device), digest)

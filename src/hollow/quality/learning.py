@@ -16,10 +16,15 @@ from tqdm import tqdm
 
 from hollow.files import atomic
 from hollow.quality.network import Network
-from hollow.training import _ctrl_c as ctrl_c
+from hollow.training import ctrl_c
 
 WARM_UP = 100  # steps
 EVERY = 500  # steps between checkpoints
+
+
+def stream(seed: int, step: int) -> int:
+    """Return the seed of a step's data: other ones for 1,000 seeds of a million steps; torch uses 32 bits of it."""
+    return (seed << 20) + step
 
 
 class Task(nn.Module):

@@ -27,7 +27,7 @@ STEPS = {"portraits": 7000, "photographs": 1500}
 HELD_OUT = 4000  # portraits of the scores
 CALIBRATED = 1000  # images of the calibration, and as many real ones beside them
 PHOTOGRAPHS = 20_000  # at most, of a folder or zip
-FEWEST = 640  # photographs
+FEWEST = 700  # photographs
 ROWS = 3500  # of features, kept
 
 
@@ -99,7 +99,7 @@ def photographs(
     Parameters
     ----------
     images : Tensor
-        (n, 3, 64, 64), uint8, n at least 640.
+        (n, 3, 64, 64), uint8, n at least 700.
     out : path
         Folder of `photographs.safetensors`, its manifest and the checkpoint.
     source : str, keyword-only

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hollow.quality.learning import Task
+from hollow.quality.learning import Task, stream
 from hollow.quality.network import DIM, Network
 from hollow.quality.pixels import unit
 
@@ -73,10 +73,10 @@ class Photographs(Task):
 
     def batch(self, step: int) -> Tensor:
         """Return two views of each of BATCH photographs, the first views first."""
-        stream = torch.Generator().manual_seed((self.seed << 32) + step)
-        chosen = torch.randint(self.known, (BATCH,), generator=stream)
+        generator = torch.Generator().manual_seed(stream(self.seed, step))
+        chosen = torch.randint(self.known, (BATCH,), generator=generator)
         images = unit(self.images[chosen])
-        return torch.cat([views(images, stream), views(images, stream)])
+        return torch.cat([views(images, generator), views(images, generator)])
 
     def forward(self, batch: Tensor) -> Tensor:
         x, y = self.expander(self.network(batch)).chunk(2)
