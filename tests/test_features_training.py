@@ -53,7 +53,7 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path, quick, monkeypatch):
     assert not (tmp_path / "stopped" / "portraits.json").exists()
     with pytest.raises(FileExistsError, match="continue it with --resume or choose another --out"):
         making.portraits(tmp_path / "stopped", steps=4, progress=False)
-    with pytest.raises(ValueError, match="has steps 4, this run 5; delete it to start again"):
+    with pytest.raises(ValueError, match="has steps 4, this run 5; choose another --out, or delete it"):
         making.portraits(tmp_path / "stopped", steps=5, resume=True, progress=False)
     resumed = making.portraits(tmp_path / "stopped", steps=4, resume=True, progress=False)
     assert resumed.manifest["sha256"] == straight.manifest["sha256"]

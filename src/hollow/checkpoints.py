@@ -41,15 +41,24 @@ def _identity(trainer: Trainer, source: str) -> dict[str, str]:
 
 def save(trainer: Trainer, path: str | Path, source: str = "") -> None:
     """Write the trainer's whole state to `path` in one piece, with its SHA-256 in the header."""
-    tensors = trainer.state()
-    header = {"format": _FORMAT, "done": str(trainer.done), **_identity(trainer, source)}
+    write(path, trainer.state(), trainer.done, _identity(trainer, source))
+
+
+def load(trainer: Trainer, path: str | Path, source: str = "") -> None:
+    """Set the trainer to the state in `path`; a ValueError says if it is damaged or of another run."""
+    trainer.load_state(*read(path, _identity(trainer, source)))
+
+
+def write(path: str | Path, tensors: dict[str, Tensor], done: int, identity: dict[str, str]) -> None:
+    """Write the tensors of a run after step `done`, and what identifies the run, in one piece."""
+    header = {"format": _FORMAT, "done": str(done), **identity}
     header["sha256"] = _digest(tensors, header)
     with atomic(path) as part:
         part.write_bytes(to_bytes(tensors, header))
 
 
-def load(trainer: Trainer, path: str | Path, source: str = "") -> None:
-    """Set the trainer to the state in `path`.
+def read(path: str | Path, identity: dict[str, str]) -> tuple[dict[str, Tensor], int]:
+    """Return the tensors that `write` wrote, and the step.
 
     Raises
     ------
@@ -64,9 +73,9 @@ def load(trainer: Trainer, path: str | Path, source: str = "") -> None:
         raise ValueError(f"checkpoint {path} cannot be read ({error}); {mend}") from error
     if header.get("format") != _FORMAT or header.get("sha256") != _digest(tensors, header):
         raise ValueError(f"checkpoint {path} is damaged: its contents do not have the recorded SHA-256; {mend}")
-    for key, expected in _identity(trainer, source).items():
+    for key, expected in identity.items():
         if header.get(key) != expected:
             raise ValueError(
                 f"checkpoint {path} has {key} {header.get(key)}, this run {expected}; choose another --out, or {mend}"
             )
-    trainer.load_state(tensors, int(header["done"]))
+    return tensors, int(header["done"])

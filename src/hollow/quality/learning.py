@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from hollow.files import atomic
+from hollow import checkpoints
 from hollow.quality.network import Network
 from hollow.training import ctrl_c
 
@@ -67,7 +65,10 @@ def learn(task: Task, steps: int, checkpoint: Path, *, resume: bool = False, pro
     groups = [{"params": matrices, "weight_decay": 1e-2}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=task.rate)
     identity = {"task": task.name, "steps": str(steps), **{k: json.dumps(v) for k, v in task.facts().items()}}
-    begun = _restore(task, optimizer, checkpoint, identity) if checkpoint.exists() else 0
+    begun = 0
+    if checkpoint.exists():
+        tensors, begun = checkpoints.read(checkpoint, identity)
+        _restore(task, optimizer, tensors)
     bar = tqdm(total=steps, initial=begun, desc=task.name, unit="step", disable=None if progress else True)
     task.train()
     with bar, ThreadPoolExecutor(1) as ahead, ctrl_c() as stop:
@@ -87,30 +88,20 @@ def learn(task: Task, steps: int, checkpoint: Path, *, resume: bool = False, pro
                     raise ValueError(f"the loss of {task.name} is {said} at step {done}; report it")
                 bar.set_postfix_str(f"loss {said:.4f}")
             if done % EVERY == 0 or done == steps or stop:
-                _keep(task, optimizer, checkpoint, {**identity, "done": str(done)})
+                checkpoints.write(checkpoint, _state(task, optimizer), done, identity)
             if stop and done < steps:
                 raise KeyboardInterrupt(f"stopped after step {done} of {steps}; continue with --resume")
     return task.eval()
 
 
-def _keep(task: Task, optimizer: torch.optim.Optimizer, path: Path, header: dict[str, str]) -> None:
+def _state(task: Task, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     tensors = {f"task.{key}": value for key, value in task.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
-    with atomic(path) as part:
-        part.write_bytes(to_bytes({key: value.contiguous() for key, value in tensors.items()}, header))
+    return {key: value.contiguous() for key, value in tensors.items()}
 
 
-def _restore(task: Task, optimizer: torch.optim.Optimizer, path: Path, identity: dict[str, str]) -> int:
-    mend = "delete it to start again"
-    try:
-        with safe_open(path, "pt") as file:
-            header, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"checkpoint {path} cannot be read ({error}); {mend}") from error
-    for key, expected in identity.items():
-        if header.get(key) != expected:
-            raise ValueError(f"checkpoint {path} has {key} {header.get(key)}, this run {expected}; {mend}")
+def _restore(task: Task, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     weights = {}
     for key, value in tensors.items():
@@ -122,4 +113,3 @@ def _restore(task: Task, optimizer: torch.optim.Optimizer, path: Path, identity:
             state.setdefault(int(index), {})[name] = value
     task.load_state_dict(weights)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return int(header["done"])
