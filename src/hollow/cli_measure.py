@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-TABLE = Path("book/assets/quality.csv")
+TABLE = Path("quality.csv")
 
 
 def measure(
@@ -25,8 +25,8 @@ def measure(
 
     \b
     Examples
-      hollow measure                                   the table of chapter 12, in an hour on two cores
-      hollow measure --model normal --out normal.csv
+      hollow measure                                    every model, in an hour on two cores
+      hollow measure --model normal --out normal.csv    one model
     """
     from hollow import measure as measuring
 
