@@ -172,6 +172,25 @@ def test_a_kernel_that_dies_is_placed_too(book):
         build(book)
 
 
+@pytest.mark.parametrize(("lost", "executed"), [(1, True), (chapters.STARTS, False)])
+def test_a_kernel_that_is_lost_at_its_start_is_started_again(book, monkeypatch, lost, executed):
+    starts, popen = [], subprocess.Popen
+
+    def start(command, **options):
+        starts.extend([command] * ("papermill" in command))
+        if "papermill" in command and len(starts) <= lost:
+            command = [sys.executable, "-c", f"raise SystemExit('RuntimeError: {chapters.LOST}')"]
+        return popen(command, **options)
+
+    monkeypatch.setattr(chapters.subprocess, "Popen", start)
+    if executed:
+        assert build(book, chapters=["01"], force=True).executed == ("01_one",)
+    else:
+        with pytest.raises(BookError, match=f"01_one: before its first cell: RuntimeError: {chapters.LOST}"):
+            build(book, chapters=["01"], force=True)
+    assert len(starts) == min(lost + 1, chapters.STARTS)
+
+
 def test_chapters_run_side_by_side(book, tmp_path):
     wait = "import pathlib, time\n\nhere = pathlib.Path({!r})\n(here / {!r}).touch()\nstop = time.time() + 40\n"
     wait += "while not (here / {!r}).exists():\n    assert time.time() < stop\n    time.sleep(0.1)"

@@ -25,6 +25,8 @@ from hollow import machine
 from hollow.files import atomic
 
 PRESETS = ("smoke", "lite", "paper")  # those of hollow.experiments, whose import takes seconds
+LOST = "Kernel died before replying to kernel_info"  # two kernels that start at once may pick the same free port
+STARTS = 3  # of a kernel that is lost in this way
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "matplotlib", "papermill", "jupyter-book")
 
 
@@ -206,10 +208,13 @@ def _execute(
     with atomic(target) as part:
         command = [sys.executable, "-m", "papermill", str(source), str(part), "-y", changed, "--no-progress-bar"]
         command += ["--cwd", str(source.parent), "--start-timeout", "300"]  # kernels start slowly on a busy machine
-        process = subprocess.Popen(command, env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        running[source.stem] = process
-        _, said = process.communicate()
-        del running[source.stem]
+        for _ in range(STARTS):
+            process = subprocess.Popen(command, env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            running[source.stem] = process
+            _, said = process.communicate()
+            del running[source.stem]
+            if LOST not in said:
+                break
         if process.returncode:
             raise ValueError(_failure(source, part, said))
         seconds = time.perf_counter() - start
