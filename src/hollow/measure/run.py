@@ -118,7 +118,8 @@ def evaluate(sample: Sample, images: str, generator: torch.Generator) -> dict[st
         estimates = torch.tensor([subset[metric] for subset in subsets], dtype=torch.float64)
         error = float(estimates.std()) / math.sqrt(1 - SMALL / n)
         small_error = math.hypot(error, error * math.sqrt(1 / SUBSETS + SMALL / n))  # of a new one about their mean
-        out[metric] = Measured(n, value, error * math.sqrt(SMALL / n), float(estimates.mean()), small_error)
+        own = SMALL if metric == "diversity" else n  # distances of all pairs take too long, so these are of a part
+        out[metric] = Measured(n, value, error * math.sqrt(SMALL / own), float(estimates.mean()), small_error)
     for metric, means in sample.pixels.items():
         value, spread = float(means.mean()), float(means.std())
         error, small = spread * math.sqrt(BATCH / n), spread * math.sqrt(BATCH / SMALL)
