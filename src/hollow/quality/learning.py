@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,24 +26,24 @@ def stream(seed: int, step: int) -> int:
     return (seed << 20) + step
 
 
-class Task(nn.Module):
+class Task(nn.Module, ABC):
     """What is learned: the network, whatever else has weights, and the loss of a batch."""
 
     name: str
     rate: float  # learning rate at its highest
     network: Network
 
+    @abstractmethod
     def batch(self, step: int) -> Any:
         """Return the data of a step: of its number alone, so that a resumed run sees the same."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, batch: Any) -> Tensor:
         """Return the loss."""
-        raise NotImplementedError
 
+    @abstractmethod
     def facts(self) -> dict[str, Any]:
         """Return what identifies the run, for its checkpoint and for the manifest."""
-        raise NotImplementedError
 
 
 def learn(task: Task, steps: int, checkpoint: Path, *, resume: bool = False, progress: bool = True) -> Task:
