@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-TABLE = Path("quality.csv")
+TABLE = Path("book/assets/quality.csv")
 
 
 def measure(

@@ -26,6 +26,7 @@ N, SMALL = 10_000, 2000  # images at a point, and in a quick repeat
 REFERENCE = 5000  # portraits that they are compared with; of photographs, those whose features are shipped
 SUBSETS = 10  # of SMALL images, whose estimates give the errors
 BATCH = 500
+PARTIAL = ("diversity", "kernel")  # metrics of part of the images, for all pairs take too long: more do not sharpen them
 AT_ONCE = 64  # images in a network: few enough to stay in cache
 PIXELS = {
     "saturation": quality.saturation, "colour": quality.colour_saturation, "contrast": quality.contrast,
@@ -118,7 +119,7 @@ def evaluate(sample: Sample, images: str, generator: torch.Generator) -> dict[st
         estimates = torch.tensor([subset[metric] for subset in subsets], dtype=torch.float64)
         error = float(estimates.std()) / math.sqrt(1 - SMALL / n)
         small_error = math.hypot(error, error * math.sqrt(1 / SUBSETS + SMALL / n))  # of a new one about their mean
-        own = SMALL if metric == "diversity" else n  # distances of all pairs take too long, so these are of a part
+        own = SMALL if metric in PARTIAL else n
         out[metric] = Measured(n, value, error * math.sqrt(SMALL / own), float(estimates.mean()), small_error)
     for metric, means in sample.pixels.items():
         value, spread = float(means.mean()), float(means.std())

@@ -10,7 +10,7 @@ from pathlib import Path
 from hollow.files import atomic
 from hollow.measure.points import Point
 
-Z = 1.96  # of a 95 % interval
+T = 2.262  # of a 95 % interval: Student's t with 9 degrees of freedom, for errors come from 10 subsets
 _COLUMNS = ("model", "kind", "law", "at", "metric", "n", "value", "error", "small", "small_error")
 _POINT = [f.name for f in fields(Point)]
 
@@ -39,7 +39,7 @@ class Measured:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the value, over new latents; the reference images are fixed."""
-        return self.value - Z * self.error, self.value + Z * self.error
+        return self.value - T * self.error, self.value + T * self.error
 
     def surprise(self, small: float) -> float:
         """Return by how many standard deviations a new estimate from `hollow.measure.SMALL` images is off."""
