@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from hollow import experiments, interpolations, matrix, measure, priors, zoo
+from hollow.machine import SOURCE
 from hollow.measure import Measured, Point, Table, grid, run
 from hollow.measure.points import ALONG
 
 MODELS = {point.model for point in grid()}
+RECORD = SOURCE / "book/assets/quality.csv"
 
 
 def prior_of(point):
@@ -72,19 +74,20 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    "damage",
     [
-        (lambda text: text.replace("model,kind", "kind,model"), "no table of measured points"),
-        (lambda text: text.replace("0.12345", "0.12x"), "row 2 is damaged"),
-        (lambda text: text.rsplit(",", 1)[0], "row 2 is damaged"),
-        (lambda text: "", "no table of measured points"),
+        lambda text: text.replace("model,kind", "kind,model"),
+        lambda text: text.replace("0.12345", "0.12346"),
+        lambda text: text.rsplit(",", 1)[0],
+        lambda text: text.split("\n", 1)[1],
+        lambda text: "",
     ],
 )
-def test_a_damaged_table_names_the_command(tmp_path, damage, said):
+def test_a_damaged_table_names_the_command(tmp_path, damage):
     path = tmp_path / "t.csv"
     measure.write(table(), path)
     path.write_text(damage(path.read_text()))
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises(ValueError, match="is no whole table of measured points") as error:
         measure.read(path)
     assert "hollow measure --out" in str(error.value)
     assert "\n" not in str(error.value)
@@ -166,8 +169,38 @@ def test_a_stopped_recording_goes_on(small, tmp_path, monkeypatch):
     fresh = measure.record(tmp_path / "other.csv", n=500, jobs=1, points=POINTS)
     assert resumed.points == fresh.points or measure.read(path) == measure.read(tmp_path / "other.csv")
     # weights that have changed since are measured again, the others are kept
-    changed = path.read_text().replace(re.search(r"network normal (\w+)", path.read_text())[1], "0" * 12)
-    path.write_text(changed)
+    changed = measure.read(path)
+    changed.hashes["normal"] = "0" * 12
+    measure.write(changed, path)
     assert measure.read(path).stale(measure.hashes()) == ["normal"]
     measure.record(path, n=500, jobs=1, points=POINTS)
     assert measure.read(path).points == measure.read(tmp_path / "other.csv").points
+
+
+def test_the_recorded_table_is_whole_and_of_these_networks():
+    table = measure.load(RECORD)
+    assert set(table.points) == set(grid())
+    assert {m.n for metrics in table.points.values() for m in metrics.values()} == {measure.N}
+    assert all(set(metrics) == set(table.points[Point("normal")]) for metrics in table.points.values())
+    assert all(math.isfinite(m.value) and m.error >= 0 for metrics in table.points.values() for m in metrics.values())
+    assert table.made_by == "hollow measure"
+    assert re.fullmatch("[0-9a-f]{12}", table.commit)
+
+
+@pytest.mark.parametrize("change", ["hash", "point"])
+def test_a_record_of_other_weights_or_without_a_point_is_refused(tmp_path, change):
+    table = measure.read(RECORD)
+    if change == "hash":
+        table.hashes["cauchy"] = "0" * 12
+    else:
+        del table.points[Point("cauchy")]
+    measure.write(table, tmp_path / "t.csv")
+    with pytest.raises(ValueError, match=rf"cauchy.*hollow measure --out {re.escape(str(tmp_path))}"):
+        measure.load(tmp_path / "t.csv")
+
+
+def test_manifests_say_what_was_recorded():
+    table = measure.load(RECORD)
+    for name in zoo.available():
+        said, recorded = zoo.manifest(name)["quality"], table.points[Point(name)]
+        assert said == {"n": measure.N} | {metric: float(f"{m.value:.5g}") for metric, m in recorded.items()}

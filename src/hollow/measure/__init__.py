@@ -1,13 +1,30 @@
 """Quality as a function of where latents come from, recorded for chapter 12."""
 
-from hollow.measure.points import ALONG, LAMS, RADII, SCALES, Point, grid
-from hollow.measure.run import SMALL, SUBSETS, N, evaluate, hashes, load, look, measure, note, quick, real, record
+from hollow.measure.points import ALONG, FINE, LAMS, MIDPOINTS, RADII, REPEATED, SCALES, Point, grid
+from hollow.measure.run import (
+    SMALL,
+    SUBSETS,
+    N,
+    compare,
+    evaluate,
+    hashes,
+    load,
+    look,
+    measure,
+    note,
+    quick,
+    real,
+    record,
+)  # fmt: skip
 from hollow.measure.table import Measured, Table, read, write
 
 __all__ = [
     "ALONG",
+    "FINE",
     "LAMS",
+    "MIDPOINTS",
     "RADII",
+    "REPEATED",
     "SCALES",
     "SMALL",
     "SUBSETS",
@@ -15,6 +32,7 @@ __all__ = [
     "N",
     "Point",
     "Table",
+    "compare",
     "evaluate",
     "grid",
     "hashes",
