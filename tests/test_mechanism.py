@@ -102,6 +102,40 @@ def test_explained_is_one_for_the_truth_and_zero_for_the_mean():
     assert explained(x, x.roll(1, 0)) < 0
 
 
+def test_an_interval_covers_the_share_of_many_pictures_and_narrows():
+    random = torch.Generator().manual_seed(2)
+    x = torch.randn(4000, 8, generator=random)
+    guess = x + 0.3 * torch.randn(x.shape, generator=random) * torch.rand(len(x), 1, generator=random)
+    truth, covered, width = explained(x, guess), 0, {}
+    for start in range(0, 4000, 40):
+        low, high = mechanism.interval(x[start : start + 40], guess[start : start + 40], random, level=0.9)
+        covered += low <= truth <= high
+    assert 75 <= covered <= 98
+    for n in (40, 1000):
+        low, high = mechanism.interval(x[:n], guess[:n], random)
+        width[n] = high - low
+        assert low < explained(x[:n], guess[:n]) < high
+    assert 3 < width[40] / width[1000] < 8
+    assert mechanism.interval(x[:40], x[:40], random) == (1, 1)
+
+
+def test_the_bend_is_what_the_straight_ray_misses_before_the_tanh():
+    rays = Rays(network(), latents())
+    assert float(Rays(mechanism.bare(rays.generator), rays.z).bend(3).max()) < 1e-5
+    assert float(rays.bend(1).max()) < 1e-6
+    off = mechanism.before_tanh(rays.generator, 0.5 * rays.z[4:5]) - rays.straight(0.5)[4:5]
+    torch.testing.assert_close(rays.bend(0.5)[4], off.norm() / (rays.ends[4:5] - rays.origin).norm())
+
+
+def test_the_line_of_the_recession_function_keeps_one_bound_at_all_radii():
+    generator, z = network(arch="fc"), latents()
+    origin, limit = Rays(generator, z).origin, mechanism.before_tanh(mechanism.bare(generator), z)
+    line = {s: (mechanism.before_tanh(generator, s * z) - origin - s * limit).norm() for s in (1, 10, 1000)}
+    ray = {s: (mechanism.before_tanh(generator, s * z) - Rays(generator, z).straight(s)).norm() for s in (10, 1000)}
+    assert max(line.values()) < 10 * line[1]
+    assert ray[1000] > 50 * ray[10]
+
+
 def test_layers_are_the_inputs_of_activations():
     generator, z = network(), latents()
     seen = mechanism.layers(generator, z)
@@ -154,6 +188,7 @@ def test_the_shipped_model_fades_and_an_average_of_pictures_does_not_explain_its
         (lambda: Rays(network(), latents()).faded(torch.ones(5)), "shape \\(5,\\) for 12 rays"),
         (lambda: Rays(network(), latents()).explained(0), "do not differ"),
         (lambda: explained(latents(3), latents(4)), "give equal shapes"),
+        (lambda: mechanism.interval(latents(), latents(), torch.Generator(), level=99), "between 0 and 1"),
         (lambda: mechanism.layers(nn.Sequential(nn.Linear(8, 3)), latents()), "none of the modules ReLU"),
     ],
 )

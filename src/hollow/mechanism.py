@@ -59,6 +59,11 @@ class Rays:
         """Return what the generator draws at s z, shape (n, ...); `s` as for `straight`."""
         return torch.tanh(before_tanh(self.generator, _factor(s, self.z).to(self.z) * self.z))
 
+    def bend(self, s: float | Tensor) -> Tensor:
+        """Return |h(s z) - straight(s)| / |h(z) - h(0)| of each ray, shape (n,): how far it is off, before the tanh."""
+        off = before_tanh(self.generator, _factor(s, self.z).to(self.z) * self.z) - self.straight(s)
+        return off.flatten(1).norm(dim=1) / (self.ends - self.origin).flatten(1).norm(dim=1)
+
     def explained(self, s: float | Tensor) -> float:
         """Return the share of the variance of the pictures at s z that the straight rays explain."""
         return explained(self.decoded(s), self.faded(s))
@@ -73,12 +78,34 @@ def explained(actual: Tensor, guess: Tensor) -> float:
 
     1 for a perfect guess, 0 for the mean picture, negative for worse. Both have shape (n, ...).
     """
+    error, spread = _squares(actual, guess)
+    return float(1 - error.sum() / spread.sum())
+
+
+def interval(
+    actual: Tensor, guess: Tensor, random: torch.Generator, *, level: float = 0.99, resamples: int = 2000
+) -> tuple[float, float]:
+    """Return the two ends of an interval for `explained`: a bootstrap over pictures, with `random` numbers.
+
+    Pictures are drawn again, with their guesses, from those there are; the mean picture is that of all of them.
+    """
+    if not 0 < level < 1 or resamples < 1:
+        raise ValueError(f"level {level}, {resamples} resamples; give a level between 0 and 1, and 1 resample or more")
+    error, spread = _squares(actual, guess)
+    again = torch.randint(len(error), (resamples, len(error)), generator=random)
+    shares = 1 - error[again].sum(1) / spread[again].sum(1)
+    low, high = shares.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=shares.dtype)).tolist()
+    return low, high
+
+
+def _squares(actual: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
+    """Return squared distances of pictures from their guesses, and from the mean picture, both of shape (n,)."""
     if actual.shape != guess.shape:
         raise ValueError(f"pictures of shape {tuple(actual.shape)}, guesses of {tuple(guess.shape)}; give equal shapes")
-    spread = (actual - actual.mean(0)).square().sum()
-    if not spread > 1e-9 * actual.square().sum():  # rounding is no variance
+    error, spread = ((actual - x).square().flatten(1).sum(1).double() for x in (guess, actual.mean(0)))
+    if not spread.sum() > 1e-9 * actual.square().sum():  # rounding is no variance
         raise ValueError(f"{len(actual)} pictures do not differ, so there is no variance to explain; give more latents")
-    return float(1 - (actual - guess).square().sum() / spread)
+    return error, spread
 
 
 def bare(generator: nn.Module) -> nn.Module:
