@@ -27,7 +27,7 @@ test: $(READY)
 	$(BIN)/python -m pytest
 
 bench: $(READY)
-	$(BIN)/python tests/bench.py
+	$(BIN)/python tests/bench $(if $(RECORD),--record book/assets/bench.json) $(if $(IMAGES),--images '$(IMAGES)')
 
 setup: $(READY)
 
