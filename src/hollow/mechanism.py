@@ -60,7 +60,7 @@ class Rays:
         return torch.tanh(before_tanh(self.generator, _factor(s, self.z).to(self.z) * self.z))
 
     def bend(self, s: float | Tensor) -> Tensor:
-        """Return |h(s z) - straight(s)| / |h(z) - h(0)| of each ray, shape (n,): how far it is off, before the tanh."""
+        """Return by how much each ray is off at s z before the tanh, over the length of h(z) - h(0), shape (n,)."""
         off = before_tanh(self.generator, _factor(s, self.z).to(self.z) * self.z) - self.straight(s)
         return off.flatten(1).norm(dim=1) / (self.ends - self.origin).flatten(1).norm(dim=1)
 
