@@ -39,8 +39,11 @@ def test_other_wishes_are_not_taken_for_finished(table, tmp_path):
     row = experiments.get("uniform")
     for plan, kept in ((sweep.Plan("smoke", steps=2), True), (sweep.Plan("smoke"), False)):
         assert sweep.finished(row, plan.recipe(row), plan, tmp_path) is kept
-    (tmp_path / "uniform.safetensors").unlink()
-    assert not sweep.finished(row, sweep.Plan("smoke", steps=2).recipe(row), sweep.Plan("smoke", steps=2), tmp_path)
+    plan, weights = sweep.Plan("smoke", steps=2), tmp_path / "uniform.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert not sweep.finished(row, plan.recipe(row), plan, tmp_path)  # damaged
+    weights.unlink()
+    assert not sweep.finished(row, plan.recipe(row), plan, tmp_path)
 
 
 def test_a_row_that_was_interrupted_goes_on(table, tmp_path, monkeypatch):

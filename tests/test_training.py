@@ -217,6 +217,10 @@ def test_a_finished_run_resumes_to_itself_and_not_to_less(tmp_path, pixels):
     (tmp_path / "normal.safetensors").unlink()
     run(tmp_path, pixels, resume=True)
     assert zoo.load("normal", tmp_path).manifest["sha256"] == before
+    for name in ("normal.safetensors", "normal.json"):  # damaged weights are made again as missing ones are
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-9])
+        run(tmp_path, pixels, resume=True)
+        assert zoo.load("normal", tmp_path).manifest["sha256"] == before
 
 
 def test_without_biases_from_training_to_loading(tmp_path, pixels):

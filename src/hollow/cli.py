@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from hollow.cli_features import features
 from hollow.cli_measure import measure
+from hollow.cli_train import train
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,59 +79,7 @@ def _hollow() -> None:
     """
 
 
-@app.command()
-def train(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A row of the table: hollow models")] = None,
-    all_rows: Annotated[bool, typer.Option("--all", help="Every row; what is finished is kept.")] = False,
-    preset: Annotated[str, typer.Option(help="Recipe: lite (minutes), smoke (seconds), paper (for a GPU).")] = "lite",
-    images: Annotated[str | None, typer.Option(help='"procedural", or a folder or zip of images.')] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Updates, instead of the recipe's number.")] = None,
-    device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write; runs/NAME by default.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Seed, instead of the row's.")] = None,
-) -> None:
-    """Train a model, or all of them.
-
-    Ctrl-C stops with a checkpoint and --resume continues. The folder gets the weights with their manifest, a
-    checkpoint, log.jsonl (losses) and samples/ (grids). With --all, runs/PRESET gets a folder for each model, and the
-    weights of all of them; the same command continues.
-
-    \b
-    Examples
-      hollow train normal                                 4,000 steps on procedural portraits
-      hollow train normal --preset smoke --out runs/try   a few steps, to see that it works
-      hollow train celeba-normal --images img_align_celeba.zip
-      hollow train cauchy --steps 8000 --device cuda
-      hollow train normal --resume                        go on after ctrl-C
-      hollow train --all --images img_align_celeba.zip    photographs for the rows that need them
-    """
-    from hollow import experiments, sweep, training
-
-    if (name is None) != all_rows:
-        raise ValueError("give the NAME of one model, or --all: hollow train normal")
-    if images == "":
-        raise ValueError('--images is empty; expected "procedural", or a folder or zip of images')
-    device = _device(device)
-    photographs = None if images == "procedural" else images
-    plan = sweep.Plan(preset, photographs, steps, device, seed)
-    if name is None:
-        folder = out or Path("runs") / preset
-        for row, state in sweep.train_all(folder, plan):
-            typer.echo(f"{row:18}{state}")
-        typer.echo(f"the weights are in {folder}; see them with: hollow models --models {folder}")
-        return
-    experiment, folder = experiments.get(name), out or Path("runs") / name
-    if experiment.images != "portraits" and photographs is None:
-        raise ValueError(f"{name} is trained on photographs; give them with --images (a folder or zip)")
-    where, recipe = photographs or "procedural", plan.recipe(experiment)
-    data = sweep.load_images(where, recipe)
-    typer.echo(f"{len(data.pixels)} images, {where}; {data.skipped} skipped")
-    training.train(
-        experiment, recipe, folder, images=data.pixels, source=data.source, preset=preset, device=device,
-        seed=plan.seed_of(experiment), resume=resume, command=plan.command(name, where),
-    )  # fmt: skip
-    typer.echo(f"{folder / name}.safetensors is trained; see it with: hollow sample {name} --models {folder}")
+app.command()(train)
 
 
 @app.command()
@@ -177,9 +126,9 @@ def sample(
     """
     import torch
 
-    from hollow import zoo
+    from hollow import devices, zoo
 
-    model = zoo.load(name, models, device=_device(device))
+    model = zoo.load(name, models, device=devices.named(device))
     _save(model.decode(model.prior.sample(n, torch.Generator().manual_seed(seed))), out)
 
 
@@ -206,10 +155,10 @@ def path(
     import matplotlib.pyplot as plt
     import torch
 
-    from hollow import figures, interpolations, zoo
+    from hollow import devices, figures, interpolations, zoo
     from hollow.files import atomic
 
-    model = zoo.load(name, models, device=_device(device))
+    model = zoo.load(name, models, device=devices.named(device))
     route = interpolations.get(path, model.prior, **({} if alpha is None else {"alpha": alpha}))
     z0, z1 = model.prior.sample((2, n), torch.Generator().manual_seed(seed))
     lam = torch.linspace(0, 1, steps)
@@ -283,8 +232,8 @@ def figures(
       hollow figures 1 --out norms.pdf
       hollow figures 13 --seed 3 --models runs/paper
     """
+    from hollow import devices, paper
     from hollow import figures as figures_
-    from hollow import paper
     from hollow.files import atomic
 
     if number is None:
@@ -295,7 +244,7 @@ def figures(
     if (kind := out.suffix[1:].lower()) not in ("png", "pdf", "svg"):
         raise ValueError(f"{out} has the suffix {out.suffix!r}; expected .png, .pdf or .svg")
     figures_.use()
-    drawn = paper.draw(number, models=models, device=_device(device), seed=seed)
+    drawn = paper.draw(number, models=models, device=devices.named(device), seed=seed)
     with atomic(out) as part:
         drawn.savefig(part, format=kind, bbox_inches="tight")
     typer.echo(f"wrote {out}")
@@ -327,6 +276,7 @@ def book(
       hollow book --preset paper --images img_align_celeba.zip --models runs/paper --device cuda
       hollow book --student class                   for teaching
     """
+    from hollow import devices
     from hollow.book import build
 
     here = Path.cwd()
@@ -336,7 +286,7 @@ def book(
 
         typer.echo(f"wrote {len(write(root, student))} notebooks to {student}")
         return
-    where = device and _device(device)
+    where = device and devices.named(device)
     given = {"images": images, "models": str(models) if models else None, "device": where, "seed": seed}
     parameters = {key: value for key, value in given.items() if value is not None}
     options: dict[str, Any] = {"force": force, "jobs": jobs, "chapters": chapter or None, "out": out}
@@ -348,22 +298,6 @@ def book(
 
 app.command()(features)
 app.command()(measure)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(name).type
-    except RuntimeError:
-        kind = ""
-    absent = kind == "cuda" and (torch.device(name).index or 0) >= torch.cuda.device_count()
-    if kind not in ("cpu", "cuda") or absent:
-        found = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu (torch sees no GPU here)"
-        raise ValueError(f"device {name!r} cannot be used; expected {found}")
-    return name
 
 
 def _save(images: Tensor, out: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hollow import priors
 from hollow.dcgan import SIZE, Discriminator, init_he, init_normal
+from hollow.distributed import ALONE, Ranks
 from hollow.experiments import Experiment, Recipe
 
 LAST_GAIN = {"conv": 1.0, "fc": 0.05}  # of the generator's last layer, see `hollow.dcgan.init_he`
@@ -37,6 +38,10 @@ class Trainer:
     seed : int, keyword-only
     bf16 : bool, keyword-only
         Convolutions in bfloat16 and channels_last; the weights stay float32.
+    ranks : Ranks, keyword-only
+        This process's place among those that train the model together. The recipe's batch is that of all of them:
+        each takes its part of the images and latents of the step, and their gradients are averaged, so that they do
+        what one process would do.
 
     Notes
     -----
@@ -52,6 +57,7 @@ class Trainer:
         device: str = "cpu",
         seed: int = 0,
         bf16: bool = True,
+        ranks: Ranks = ALONE,
     ) -> None:
         if images.dtype != torch.uint8 or images.shape[1:] != (3, SIZE, SIZE):
             raise ValueError(
@@ -59,7 +65,8 @@ class Trainer:
             )
         if len(images) < recipe.batch:
             raise ValueError(f"{len(images)} images are fewer than a batch of {recipe.batch}; give more images")
-        self.experiment, self.recipe, self.seed, self.bf16 = experiment, recipe, seed, bf16
+        ranks.share(recipe.batch)
+        self.experiment, self.recipe, self.seed, self.bf16, self.ranks = experiment, recipe, seed, bf16, ranks
         self.device = torch.device(device)
         self.images = images.to(self.device)
         self.prior = priors.get(experiment.prior, experiment.dim)
@@ -81,6 +88,8 @@ class Trainer:
             name: torch.optim.Adam(net.parameters(), recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True)
             for name, net in (("generator", self.generator), ("discriminator", self.discriminator))
         }
+        # Called in place of the networks where gradients of their weights follow; alone, they are the networks.
+        self._generate, self._judge = ranks.wrap(self.generator), ranks.wrap(self.discriminator)
         self.done = 0
         self._epoch, self._order = -1, torch.empty(0)
 
@@ -93,26 +102,32 @@ class Trainer:
         return z.to(self.device)
 
     def batch(self, step: int) -> Tensor:
-        """Return the real images of a step in [-1, 1], shape (batch, 3, 64, 64); each epoch has its own order."""
+        """Return the real images of a step in [-1, 1], shape (batch, 3, 64, 64); each epoch has its own order.
+
+        Where several processes train, this process's part of them.
+        """
         size = self.recipe.batch
         epoch, place = divmod(step, len(self.images) // size)
         if epoch != self._epoch:
             order = torch.Generator().manual_seed(self._stream(_ORDER, epoch))
             self._epoch, self._order = epoch, torch.randperm(len(self.images), generator=order).to(self.device)
-        x = self.images[self._order[place * size : (place + 1) * size]]
+        x = self.images[self.ranks.part(self._order[place * size : (place + 1) * size])]
         x = x.contiguous(memory_format=torch.channels_last) if self.bf16 else x
         return x.float().div_(127.5).sub_(1)
 
     def step(self) -> dict[str, Tensor]:
-        """Update discriminator and generator once on one batch of fakes, and return the losses in nats."""
+        """Update discriminator and generator once on one batch of fakes, and return the losses in nats.
+
+        Where several processes train, the losses are those of this process's part of the batch.
+        """
         recipe, discriminator = self.recipe, self.discriminator
-        real, z = self.batch(self.done), self.latents(recipe.batch, self.done)
+        real, z = self.batch(self.done), self.ranks.part(self.latents(recipe.batch, self.done))
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
         with autocast:
-            fake = self.generator(z)
+            fake = self._generate(z)
             d_loss = (
-                F.softplus(-discriminator(real).float()).mean()
-                + F.softplus(discriminator(fake.detach()).float()).mean()
+                F.softplus(-self._judge(real).float()).mean()
+                + F.softplus(self._judge(fake.detach()).float()).mean()
             )
         self.optimisers["discriminator"].zero_grad()
         d_loss.backward()
@@ -120,12 +135,12 @@ class Trainer:
         if recipe.r1_gamma and self.done % recipe.r1_every == 0:
             with autocast:
                 penalty = self._r1(real)
-            (penalty * recipe.r1_every).backward()
+            (penalty * recipe.r1_every).backward()  # its gradients add to those that the ranks share already
             losses["r1"] = penalty.detach()
         self.optimisers["discriminator"].step()
 
         discriminator.requires_grad_(False)  # the generator's update needs no gradient of the discriminator's weights
-        with autocast:
+        with autocast:  # the bare network: its wrapper would wait for gradients of weights that need none
             g_loss = F.softplus(-discriminator(fake).float()).mean()
         self.optimisers["generator"].zero_grad()
         g_loss.backward()
@@ -138,8 +153,12 @@ class Trainer:
     def _r1(self, real: Tensor) -> Tensor:
         """Return gamma / 2 times the mean squared gradient norm of the logit on real images."""
         real = real.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(self.discriminator(real).float().sum(), real, create_graph=True)
-        return self.recipe.r1_gamma / 2 * gradient.float().square().sum((1, 2, 3)).mean()
+        logits = self._judge(real).float()
+        (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+        penalty = self.recipe.r1_gamma / 2 * gradient.float().square().sum((1, 2, 3)).mean()
+        # DistributedDataParallel averages once every weight has a gradient, but the last bias has none from the
+        # penalty (pytorch issue 47562): without this zero the ranks would drift apart.
+        return penalty + 0 * logits.sum() if self.ranks.world > 1 else penalty
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from hollow import checkpoints, pictures, zoo
+from hollow import checkpoints, locks, pictures, zoo
+from hollow.distributed import ALONE, Ranks
 from hollow.experiments import Experiment, Recipe
 from hollow.files import atomic
 from hollow.trainer import Trainer
@@ -40,6 +41,9 @@ def train(
     seed: int = 0,
     resume: bool = False,
     progress: bool = True,
+    stop: Callable[[], bool] | None = None,
+    patience: float = 0.0,
+    ranks: Ranks = ALONE,
 ) -> Trainer:
     """Train a model to the last step of its recipe and return the trainer.
 
@@ -58,33 +62,53 @@ def train(
     resume : bool, keyword-only
         Continue from the checkpoint in `out`, if there is one. On one device and thread count the result is
         bitwise that of an undisturbed run.
+    stop : function, keyword-only
+        Asked after each step; true ends the run as ctrl-C does.
+    patience : float, keyword-only
+        Seconds to wait for another process that trains in `out`.
+    ranks : Ranks, keyword-only
+        This process's place among those that train the model together; the first of them writes the files, which
+        are those of one process.
 
     Raises
     ------
     FileExistsError
         If `out` holds a run and `resume` is false.
+    BlockingIOError
+        If another process trains in `out`.
     TrainingDiverged
         If a loss or weight stops being finite; the last good checkpoint is kept.
     KeyboardInterrupt
-        After ctrl-C, once the checkpoint has been written.
+        After ctrl-C or `stop`, once the checkpoint has been written.
     """
     out = Path(out)
     checkpoint = out / CHECKPOINT
-    if checkpoint.exists() and not resume:
-        raise FileExistsError(f"{out} holds a run already; continue it with --resume or choose another --out")
-    trainer = Trainer(experiment, recipe, images, device=device, seed=seed)
-    if resume and checkpoint.exists():
-        checkpoints.load(trainer, checkpoint, source)
-        if trainer.done > recipe.steps:
-            raise ValueError(f"{checkpoint} is at step {trainer.done} already; give --steps of at least that")
-    out.mkdir(parents=True, exist_ok=True)
-    log = _Log(out / LOG, trainer.done)
-    started, begun = time.perf_counter(), trainer.done
+    with locks.held(out, patience) if ranks.first else contextlib.nullcontext():
+        if ranks.first and checkpoint.exists() and not resume:
+            raise FileExistsError(f"{out} holds a run already; continue it with --resume or choose another --out")
+        trainer = Trainer(experiment, recipe, images, device=device, seed=seed, ranks=ranks)
+        if resume and checkpoint.exists():
+            checkpoints.load(trainer, checkpoint, source)
+            if trainer.done > recipe.steps:
+                raise ValueError(f"{checkpoint} is at step {trainer.done} already; give --steps of at least that")
+        ranks.agree(trainer.done)
+        for part in out.rglob(".part-*") if ranks.first else ():  # what a killed process was writing
+            part.unlink(missing_ok=True)
+        words = {"images": source, "preset": preset, "command": command}
+        _run(trainer, out, words, progress=progress and ranks.first, stop=stop or (lambda: False))
+        return trainer
+
+
+def _run(trainer: Trainer, out: Path, words: dict[str, str], *, progress: bool, stop: Callable[[], bool]) -> None:
+    """Go on to the last step of the recipe; `words` are those of the manifest."""
+    experiment, recipe, ranks, checkpoint = trainer.experiment, trainer.recipe, trainer.ranks, out / CHECKPOINT
+    log = _Log(out / LOG, trainer.done) if ranks.first else None
+    started, begun, halted = time.perf_counter(), trainer.done, False
 
     def export(suffix: str) -> None:
         seconds = None if begun else round(time.perf_counter() - started, 1)
         name = experiment.name + suffix
-        zoo.export(trainer, name, out, images=source, preset=preset, command=command, seconds=seconds)
+        zoo.export(trainer, name, out, seconds=seconds, **words)
 
     bar = tqdm(
         total=recipe.steps,
@@ -94,33 +118,35 @@ def train(
         disable=None if progress else True,
         smoothing=0.05,
     )
-    with bar, ctrl_c() as stop:
-        while trainer.done < recipe.steps and not stop:
+    # torchrun passes on a ctrl-C that its processes have had already: the second is none of the user's.
+    with bar, ctrl_c(again=ranks.world == 1) as caught:
+        while trainer.done < recipe.steps and not halted:
             losses = trainer.step()
             bar.update()
             done, last = trainer.done, trainer.done == recipe.steps
+            halted = ranks.any(bool(caught) or stop())
             if done % recipe.log_every == 0 or last:
-                values = {key: round(float(value), 6) for key, value in losses.items()}
+                values = {key: round(value, 6) for key, value in ranks.mean(losses).items()}
                 if not all(map(np.isfinite, values.values())):
                     raise _diverged(trainer, checkpoint)
                 rate = recipe.batch * (done - begun) / (time.perf_counter() - started)
                 bar.set_postfix_str(f"{rate:.0f} images/s, D {values['d_loss']:.3f}, G {values['g_loss']:.3f}")
-                log.write({"step": done, **values, "images_per_second": round(rate, 1)})
-            if done in recipe.grids:
+                if log:
+                    log.write({"step": done, **values, "images_per_second": round(rate, 1)})
+            if done in recipe.grids and ranks.first:
                 pictures.save(trainer.samples(), out / "samples" / f"step{done:06d}.png")
-            keep = done % recipe.checkpoint_every == 0 or last or bool(stop)
+            keep = done % recipe.checkpoint_every == 0 or last or halted
             if keep and not trainer.finite():
                 raise _diverged(trainer, checkpoint)
             # Weights before the checkpoint: a run cut off between the two writes them again when it resumes.
-            if last or done in experiment.snapshots:
+            if ranks.first and (last or done in experiment.snapshots):
                 export(f"@{done}" if not last else "")
-            if keep:
-                checkpoints.save(trainer, checkpoint, source)
-    if trainer.done == recipe.steps and not all((out / f"{experiment.name}{end}").exists() for end in zoo.FILES):
-        export("")  # the run had ended before, but its weights are gone
-    if stop and trainer.done < recipe.steps:
+            if ranks.first and keep:
+                checkpoints.save(trainer, checkpoint, words["images"])
+    if ranks.first and trainer.done == recipe.steps and not zoo.whole(experiment.name, out):
+        export("")  # the run had ended before, but its weights are gone or damaged
+    if halted and trainer.done < recipe.steps:
         raise KeyboardInterrupt(f"stopped after step {trainer.done} of {recipe.steps}; continue with --resume")
-    return trainer
 
 
 def _diverged(trainer: Trainer, checkpoint: Path) -> TrainingDiverged:
@@ -136,7 +162,7 @@ class _Log:
     def __init__(self, path: Path, done: int) -> None:
         kept = []
         if path.exists() and done:
-            for line in path.read_text().splitlines():
+            for line in path.read_text(errors="replace").splitlines():
                 with contextlib.suppress(ValueError, TypeError, KeyError):  # a line cut off by a crash
                     if json.loads(line)["step"] <= done:
                         kept.append(line + "\n")
@@ -145,26 +171,37 @@ class _Log:
         self.path = path
 
     def write(self, record: dict[str, Any]) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise OSError(f"cannot write {self.path}: {error.strerror}; free some space, then use --resume") from error
 
 
 @contextlib.contextmanager
-def ctrl_c() -> Iterator[list[int]]:
-    """Collect the first ctrl-C in a list, so that the step in hand ends first; a second one interrupts at once."""
+def ctrl_c(again: bool = True) -> Iterator[list[int]]:
+    """Collect ctrl-C and SIGTERM in a list, so that the step in hand ends first; with `again` a second one interrupts.
+
+    After SIGTERM the process ends by it when the block is left, as those expect who sent it.
+    """
     caught: list[int] = []
 
     def note(number: int, _frame: object) -> None:
-        if caught:
+        if caught and again:
             raise KeyboardInterrupt
         caught.append(number)
 
     try:
-        previous = signal.signal(signal.SIGINT, note)
-    except ValueError:  # not the main thread: ctrl-C never arrives here
+        previous = {signal.SIGINT: signal.signal(signal.SIGINT, note)}
+    except ValueError:  # not the main thread: signals never arrive here
         yield caught
         return
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # else somebody has a use for it: submitit, for one
+        previous[signal.SIGTERM] = signal.signal(signal.SIGTERM, note)
     try:
         yield caught
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if signal.SIGTERM in caught:
+            signal.raise_signal(signal.SIGTERM)
