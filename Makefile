@@ -1,11 +1,12 @@
 # make book   set up, execute and render the book    make test   set up and check everything
-# make bench  measure speed                           make lock   resolve constraints.txt anew
+# make bench  measure speed                           make faults every fault of tests/faults, and record the counts
+# make lock   resolve constraints.txt and requirements.lock anew
 # make clean  remove what was built, except the environment in .venv
 #
 # Variables: PYTHON (3.11 to 3.13), FORCE=1, and PRESET, IMAGES, MODELS, DEVICE, SEED, JOBS as options of `hollow book`.
 
 .DEFAULT_GOAL := book
-.PHONY: book test bench lock clean setup
+.PHONY: book test bench faults lock clean setup
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -29,6 +30,10 @@ test: $(READY)
 bench: $(READY)
 	$(BIN)/python tests/bench $(if $(RECORD),--record book/assets/bench.json) $(if $(IMAGES),--images '$(IMAGES)')
 
+# Training is killed 30 times and run for 5,000 steps here; `make test` has a short form.
+faults: $(READY)
+	$(BIN)/python -m pytest tests/faults --all-faults
+
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -45,9 +50,13 @@ else
 endif
 	@touch $@
 
+# requirements.lock has the same versions with their hashes, and what builds the package; with KEEP=1 it alone is made.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --extra book --extra test --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links
 lock:
-	uv pip compile --universal --python-version 3.11 --extra book --extra test --no-header --no-annotate \
-		--no-emit-index-url --output-file constraints.txt --upgrade pyproject.toml
+	$(if $(KEEP),,$(COMPILE) --output-file constraints.txt --upgrade pyproject.toml)
+	printf 'hatchling>=1.25\neditables\n' | $(COMPILE) --generate-hashes --upgrade --constraint constraints.txt \
+		--output-file requirements.lock pyproject.toml -
 
 clean:
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -119,6 +119,17 @@ def test_only_what_changed_is_executed_and_the_pages_follow(book):
     assert not (book / "_build/html/book/02_two.html").exists()
 
 
+def test_a_damaged_chapter_or_page_is_made_again(book):
+    path, page = staged(book, "01_one"), book / "_build/html/book/01_one.html"
+    good, shown = path.read_text(), page.read_text()
+    path.write_text(good.replace('text/plain": "2"', 'text/plain": "1"'))
+    assert path.read_text() != good
+    page.write_text(shown.replace("The value is", "The worth is"))
+    assert build(book).executed == ("01_one",)
+    assert claims.glued(chapters.read(path)) == {"value": "2"}
+    assert "The value is" in page.read_text()
+
+
 @pytest.mark.parametrize(("arguments", "value"), [({"force": True}, "2"), ({"parameters": {"seed": -1}}, "1")])
 def test_force_and_parameters_execute_again(book, arguments, value):
     assert build(book, chapters=["01"], **arguments).executed == ("01_one",)

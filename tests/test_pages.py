@@ -1,5 +1,6 @@
 """The rendered book: every page opened from the disk in headless Chromium, in both themes; links; alt texts."""
 
+import re
 from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag, urlsplit
 
@@ -203,7 +204,7 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.links, self.loaded, self.anchors, self.pictures = [], [], set(), []
+        self.links, self.loaded, self.anchors, self.pictures, self.style = [], [], set(), [], False
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
@@ -213,10 +214,39 @@ class Page(HTMLParser):
             self.links.append(attrs["href"])
         if tag == "img":
             self.pictures.append((attrs.get("src", ""), attrs.get("alt") or ""))
-        if tag in ("script", "img", "iframe", "source") and attrs.get("src"):
-            self.loaded.append(attrs["src"])
+        self.loaded += [attrs[key] for key in ("src", "poster", "background") if attrs.get(key)]
+        self.loaded += [place.split()[0] for place in (attrs.get("srcset") or "").split(",") if place.strip()]
+        if tag == "object" and attrs.get("data"):
+            self.loaded.append(attrs["data"])
+        if tag in ("use", "image") and (attrs.get("href") or attrs.get("xlink:href")):
+            self.loaded.append(attrs.get("href") or attrs["xlink:href"])
+        self.loaded += styled(attrs.get("style") or "")
+        self.style = tag == "style"
         if tag == "link" and attrs.get("rel") not in ("canonical",) and attrs.get("href"):
             self.loaded.append(attrs["href"])
+
+    def handle_data(self, data):
+        if self.style:
+            self.loaded += styled(data)
+
+    def handle_endtag(self, tag):
+        self.style = False
+
+
+def styled(text):
+    """Return what a style sheet loads: fonts, pictures, other sheets."""
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    found = re.findall(r"url\(\s*(?:\"([^\"]*)\"|'([^']*)'|([^)\s]*))\s*\)", text)
+    imports = re.findall(r"@import\s+[\"']([^\"']+)", text)
+    return [name for names in found for name in names if name] + imports
+
+
+def foreign(folder, name):
+    """Whether a name that something in a folder loads is no file beside it, nor in the page itself."""
+    parts = urlsplit(name)
+    if parts.scheme == "data" or (not parts.path and parts.fragment):
+        return False
+    return bool(parts.scheme or parts.netloc) or not (folder / unquote(parts.path)).exists()
 
 
 @pytest.fixture(scope="session")
@@ -248,8 +278,39 @@ def test_a_link_to_nowhere_is_found(tmp_path):
 
 
 def test_pages_load_nothing_from_elsewhere(parsed):
-    loaded = [(path.name, name) for path, page in parsed.items() for name in page.loaded]
-    assert [(page, name) for page, name in loaded if urlsplit(name).scheme or name.startswith("//")] == []
+    loaded = [(path, name) for path, page in parsed.items() for name in page.loaded]
+    assert len(loaded) > 10 * len(parsed)
+    assert [(path.name, name) for path, name in loaded if foreign(path.parent, name)] == []
+
+
+def test_styles_load_nothing_from_elsewhere(html):
+    loaded = [(path, name) for path in sorted(html.rglob("*.css")) for name in styled(path.read_text(encoding="utf-8"))]
+    assert sum(urlsplit(name).path.endswith((".woff2", ".woff", ".ttf")) for _, name in loaded) >= 3
+    assert [(path.name, name) for path, name in loaded if foreign(path.parent, name)] == []
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        '<script src="https://example.org/a.js"></script>',
+        '<script src="//example.org/a.js"></script>',
+        '<link rel="stylesheet" href="gone.css">',
+        '<link rel="preload" as="font" href="https://example.org/a.woff2">',
+        '<img src="here.png" srcset="here.png 1x, https://example.org/b.png 2x">',
+        "<style>@import 'https://example.org/a.css';</style>",
+        "<style>p { background: url( 'gone.png' ) }</style>",
+        '<p style="background: url(//example.org/a.png)">',
+        '<iframe src="https://example.org"></iframe>',
+        '<object data="https://example.org/a.svg"></object>',
+    ],
+)
+def test_what_is_loaded_from_elsewhere_is_found(tmp_path, markup):
+    page = tmp_path / "a.html"
+    for name in ("here.png", "here.css"):
+        (tmp_path / name).touch()
+    page.write_text(f"""<link rel="stylesheet" href="here.css?v=1"><img src="data:image/png;base64,AA">
+      <style>/* url(gone.png) */ p {{ background: url(here.png) }}</style>{markup}""")
+    assert len([name for name in Page(page).loaded if foreign(tmp_path, name)]) == 1
 
 
 def test_every_picture_says_what_is_to_be_seen(parsed):

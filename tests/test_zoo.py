@@ -1,6 +1,5 @@
 """Shipped models: the table, the manifests and the files agree, and damage is noticed."""
 
-import json
 import shutil
 
 import pytest
@@ -8,6 +7,7 @@ import torch
 
 from hollow import experiments, zoo
 from hollow.experiments import BUDGET_MB, TABLE
+from hollow.files import read_record, write_record
 
 ROWS = TABLE.values()
 
@@ -107,9 +107,9 @@ def test_missing_files_name_the_mend(copy):
 )
 def test_a_manifest_of_another_model(copy, change, words):
     path = copy / "uniform.json"
-    record = json.loads(path.read_text())
+    record = read_record(path)
     change(record)
-    path.write_text(json.dumps(record))
+    write_record(path, record)
     with pytest.raises(ValueError, match=words) as raised:
         zoo.load("uniform", copy)
     assert "\n" not in str(raised.value)
@@ -119,9 +119,19 @@ def test_a_manifest_of_another_model(copy, change, words):
 def test_a_field_of_the_wrong_kind(copy, key):
     path = copy / "uniform.json"
     for value in (None, [1], 2.5):
-        path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+        write_record(path, {**read_record(path), key: value})
         with pytest.raises(ValueError, match=rf"manifest .* cannot be read \(it lacks a proper {key}\)"):
             zoo.manifest("uniform", copy)
+
+
+def test_a_manifest_that_says_something_else_than_it_did(copy):
+    path = copy / "uniform.json"
+    text = path.read_text()
+    path.write_text(text.replace('"prior": "uniform"', '"prior": "normal"'))
+    with pytest.raises(ValueError, match=r"manifest .* cannot be read \(its seal is not the hash of what it says\)"):
+        zoo.load("uniform", copy)
+    path.write_text(text)
+    assert zoo.load("uniform", copy).name == "uniform"
 
 
 @pytest.mark.parametrize("text", ['{"name": ', "{}", "[]", "3"])

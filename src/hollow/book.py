@@ -22,6 +22,9 @@ from typing import Any
 
 from hollow import chapters as chapters_
 from hollow import claims as claims_
+from hollow.files import atomic, read_record, sha256
+
+MARK = ".stage"  # of the pages
 
 
 class BookError(ValueError):
@@ -109,7 +112,8 @@ def build(
     page = None
     if render and chapters is None:
         _sync(root, stage)
-        (stage / "book" / "status.md").write_text(_status(list(staged.values()), checked), encoding="utf-8")
+        with atomic(stage / "book" / "status.md") as part:
+            part.write_text(_status(root, list(staged.values()), checked), encoding="utf-8")
         page = _render(stage, out / "html")
     executed = tuple(source.stem for source in todo)
     reused = tuple(source.stem for source in sources if source not in todo)
@@ -122,8 +126,8 @@ def _sync(root: Path, stage: Path) -> None:
     for path in (root / "_config.yml", root / "_toc.yml", *_files(root / "book")):
         name = path.relative_to(root)
         if path.suffix != ".ipynb" and ".ipynb_checkpoints" not in name.parts:
-            (stage / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, stage / name)
+            with atomic(stage / name) as part:
+                shutil.copyfile(path, part)
             kept.add(name)
     for path in _files(stage):
         if path.relative_to(stage) not in kept:
@@ -134,8 +138,8 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-def _status(staged: Sequence[Path], checked: Mapping[str, int]) -> str:
-    """Return the status page: what was executed, when, where, with what, and how long it took."""
+def _status(root: Path, staged: Sequence[Path], checked: Mapping[str, int]) -> str:
+    """Return the status page: what was executed, when, where, with what, how long it took; faults that were tried."""
     facts = {path.stem: chapters_.read(path)["metadata"]["hollow"] for path in staged}
     last: dict[str, Any] = max(facts.values(), key=lambda fact: fact["date"], default={})
     rows = [
@@ -169,16 +173,43 @@ def _status(staged: Sequence[Path], checked: Mapping[str, int]) -> str:
         "Source",
         f": commit {last.get('commit')}",
         "",
+        *_faults(root / "book" / "assets" / chapters_.FAULTS),
     ])
+
+
+def _faults(path: Path) -> list[str]:
+    """Return the section on what `make faults` recorded in `path`: no lines where there is no such file."""
+    if not path.exists():
+        return []
+    try:
+        record = read_record(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); make it again with: make faults") from error
+    rows = [
+        f"| {what if not number else ''} | {kind} | {count:,} |"
+        for what, kinds in record["counts"].items()
+        for number, (kind, count) in enumerate(kinds.items())
+    ]
+    return [
+        "## Faults",
+        "",
+        "A suite of tests does to the package what goes wrong in practice. "
+        "Every case ended as it should: with the right result, or with one clear line and everything old as it was.",
+        "",
+        "| what was done | kind | cases |",
+        "|:--|:--|--:|",
+        *rows,
+        "",
+        f"Recorded by `{record['command']}` on {record['date']} in {record['seconds'] / 60:.0f} minutes: "
+        f"{record['hardware']}, Python {record['python']}, PyTorch {record['torch']}, commit {record['commit']}.",
+        "",
+    ]
 
 
 def _render(stage: Path, html: Path) -> Path:
     """Render the stage into the folder `html`, untouched if a page has a warning; return the first page."""
-    state = hashlib.sha256()
-    for path in _files(stage):
-        state.update(f"{path.relative_to(stage)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    mark, page = html / ".stage", html / "index.html"
-    if page.exists() and mark.exists() and mark.read_text() == state.hexdigest():
+    page = html / "index.html"
+    if _rendered(stage, html):
         return page
     # Every page is rendered anew: an incremental build would forget the warnings of the pages that it skips.
     with tempfile.TemporaryDirectory(prefix="render-", dir=html.parent) as folder:
@@ -186,15 +217,39 @@ def _render(stage: Path, html: Path) -> Path:
         command += ["build", str(stage), "--path-output", folder, "-W", "--keep-going", "-q"]
         run = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         log = html.parent / "render.log"
-        log.write_text(run.stdout, encoding="utf-8")
+        with atomic(log) as part:
+            part.write_text(run.stdout, encoding="utf-8")
         fresh = Path(folder) / "_build" / "html"
         if run.returncode or not (fresh / "index.html").exists():
             plain = chapters_.plain(run.stdout).replace(f"{stage}{os.sep}", "")
             lines = re.findall(r"^.*(?:WARNING|ERROR|Error|Exception).*$", plain, re.MULTILINE)
             lines = lines or plain.splitlines()[-3:]
             raise BookError("\n".join([*dict.fromkeys(lines), f"the pages were not rendered; see {log}"]))
-        (fresh / ".stage").write_text(state.hexdigest())
+        _mark(stage, fresh)
         with suppress(FileNotFoundError):
             html.rename(Path(folder) / "old")
         fresh.rename(html)
     return page
+
+
+def _mark(stage: Path, html: Path) -> None:
+    """Note in the pages what they were made from and what they are."""
+    with atomic(html / MARK) as part:
+        part.write_text(f"{_tree(stage)} {_tree(html)}")
+
+
+def _rendered(stage: Path, html: Path) -> bool:
+    """Whether the pages are those of the stage, and as they were written."""
+    try:
+        return (html / MARK).read_bytes() == f"{_tree(stage)} {_tree(html)}".encode()
+    except OSError:
+        return False
+
+
+def _tree(folder: Path) -> str:
+    """Return the hash of the names and contents of all files in a folder, but for the mark."""
+    state = hashlib.sha256()
+    for path in _files(folder):
+        if path != folder / MARK and not path.name.startswith(".part-"):
+            state.update(f"{path.relative_to(folder)} {sha256(path)}\n".encode())
+    return state.hexdigest()

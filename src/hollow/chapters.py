@@ -27,6 +27,7 @@ from hollow.files import atomic
 PRESETS = ("smoke", "lite", "paper")  # those of hollow.experiments, whose import takes seconds
 LOST = "Kernel died before replying to kernel_info"  # two kernels that start at once may pick the same free port
 STARTS = 3  # of a kernel that is lost in this way
+FAULTS = "faults.json"  # of book/assets: what `make faults` recorded, for the status page and for no chapter
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "matplotlib", "papermill", "jupyter-book")
 
 
@@ -110,7 +111,7 @@ def fingerprint(root: Path, path: Path, values: Mapping[str, Any]) -> str:
     """Return the hash of all that a chapter's outputs depend on: text, code, models, assets, versions, parameters."""
     state = hashlib.sha256(json.dumps([dict(values), versions()], sort_keys=True).encode())
     models = Path(values.get("models") or root / "data" / "models")
-    assets = [file for file in _files(root / "book" / "assets") if file.suffix != ".css"]  # recorded runs, pictures
+    assets = [file for file in _files(root / "book" / "assets") if file.suffix != ".css" and file.name != FAULTS]
     for file in (path, root / "constraints.txt", *sorted((root / "src").rglob("*.py")), *assets, *_files(models)):
         if file.exists():
             state.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
@@ -125,8 +126,20 @@ def _files(path: Path) -> list[Path]:
 
 
 def staged_fingerprint(path: Path) -> str | None:
-    """Return the fingerprint that an executed chapter was made under, or None if there is none."""
-    return read(path)["metadata"].get("hollow", {}).get("fingerprint") if path.exists() else None
+    """Return the fingerprint that an executed chapter was made under, or None if there is none or it is damaged."""
+    try:
+        notebook = read(path)
+        facts = notebook["metadata"]["hollow"]
+        return facts["fingerprint"] if facts["sha256"] == _digest(notebook) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _digest(notebook: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of an executed chapter, but for where it is written down."""
+    facts = {key: value for key, value in notebook["metadata"]["hollow"].items() if key != "sha256"}
+    whole = {**notebook, "metadata": {**notebook["metadata"], "hollow": facts}}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 # ---- execution
@@ -245,4 +258,5 @@ def _finish(part: Path, facts: Mapping[str, Any]) -> None:
         cell["metadata"].pop("execution", None)
     notebook["metadata"].pop("papermill", None)
     notebook["metadata"]["hollow"] = dict(facts)
+    notebook["metadata"]["hollow"]["sha256"] = _digest(notebook)
     part.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
@@ -14,15 +15,16 @@ from torch import Tensor
 from hollow.files import atomic
 from hollow.trainer import Trainer
 
-_FORMAT = "hollow-checkpoint-1"
+_FORMAT = "hollow-checkpoint-2"
 
 
 def _digest(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
     said = {key: value for key, value in header.items() if key != "sha256"}
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].numpy().tobytes())
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())  # the same bytes may be other numbers
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -71,7 +73,9 @@ def read(path: str | Path, identity: dict[str, str]) -> tuple[dict[str, Tensor],
             header, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"checkpoint {path} cannot be read ({error}); {mend}") from error
-    if header.get("format") != _FORMAT or header.get("sha256") != _digest(tensors, header):
+    if header.get("format") != _FORMAT:
+        raise ValueError(f"checkpoint {path} has the format {header.get('format')}, not {_FORMAT}; {mend}")
+    if header.get("sha256") != _digest(tensors, header):
         raise ValueError(f"checkpoint {path} is damaged: its contents do not have the recorded SHA-256; {mend}")
     for key, expected in identity.items():
         if header.get(key) != expected:

@@ -1,13 +1,15 @@
-"""Files that are either whole or absent, and their hashes."""
+"""Files that are either whole or absent, and their hashes; records that know when they have been changed."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -44,3 +46,22 @@ def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of all that a record says, but for its entry `seal`."""
+    said = {key: value for key, value in record.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def write_record(path: str | Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON with its seal; where another may read it, inside `atomic`."""
+    Path(path).write_text(json.dumps({**record, "seal": seal(record)}, indent=1) + "\n", encoding="utf-8")
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """Return the record that `write_record` wrote; a ValueError says if it is not what was written."""
+    record = json.loads(Path(path).read_text(encoding="utf-8"))
+    if not isinstance(record, dict) or record.get("seal") != seal(record):
+        raise ValueError("its seal is not the hash of what it says")
+    return record

@@ -5,6 +5,7 @@ Nothing is downloaded and nothing is unpacked to disk; ``data/README.md`` says h
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -16,7 +17,7 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -168,8 +169,8 @@ def _contents(path: Path) -> Iterator[tuple[list[Entry], Callable[[int], bytes]]
         members.sort(key=lambda member: (member.filename, member.file_size, member.CRC))
 
         def read(i: int) -> bytes:
-            with lock:
-                return archive.read(members[i])
+            with lock, archive.open(members[i]) as file:
+                return file.read(members[i].file_size)  # without it, a member that is longer than it says is unpacked
 
         yield [(member.filename, member.file_size, member.CRC, 0) for member in members], read
 
@@ -181,9 +182,12 @@ def _walk(path: Path) -> Iterator[Entry]:
     for root, _, names in os.walk(path, onerror=fail):
         for file in (Path(root, name) for name in names):
             name = file.relative_to(path).as_posix()
-            with suppress(FileNotFoundError):  # a dangling link
+            try:
                 if _is_image(name) and stat.S_ISREG((info := file.stat()).st_mode):
                     yield name, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ELOOP):  # a link that leads nowhere, or to itself
+                    fail(error)
 
 
 def _is_image(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from hollow import experiments, priors
 from hollow.dcgan import Generator
-from hollow.files import atomic, sha256
+from hollow.files import atomic, read_record, sha256, write_record
 from hollow.machine import SOURCE, commit, hardware
 from hollow.priors import Prior
 from hollow.trainer import Trainer
@@ -77,7 +76,7 @@ def manifest(name: str, models: str | Path | None = None) -> dict[str, Any]:
     """Return a model's manifest; a ValueError names the command that makes a missing one."""
     path = folder(models) / f"{name}.json"
     try:
-        record = json.loads(path.read_text())
+        record = read_record(path)
         wrong = [key for key, kind in FIELDS.items() if type(record.get(key)) is not kind]
         if wrong:
             raise ValueError(f"it lacks a proper {', '.join(wrong)}")
@@ -87,8 +86,16 @@ def manifest(name: str, models: str | Path | None = None) -> dict[str, Any]:
         snapshots = f" (its snapshots: {', '.join(map(str, row.snapshots)) or 'none'})" if "@" in name else ""
         make = f"make it with: hollow train {row.name}, then name its folder, runs/{row.name}, as models"
         raise ValueError(f"there is no model {name!r} in {path.parent}{snapshots}; {make}") from None
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"manifest {path} cannot be read ({error}); restore it or train the model again") from error
+
+
+def whole(name: str, models: str | Path | None = None) -> bool:
+    """Return whether a model's manifest is there, and the weights that it describes."""
+    try:
+        return manifest(name, models)["sha256"] == sha256(folder(models) / f"{name}.safetensors")
+    except (OSError, ValueError):
+        return False
 
 
 def load(name: str, models: str | Path | None = None, *, device: str = "cpu") -> Model:
@@ -140,14 +147,14 @@ def export(
     """Write the averaged generator in float16, with a manifest of where it comes from, and return its path.
 
     `seconds` is the training time, None for a run that was resumed. A ValueError says if a weight does not fit float16.
+    Where one of the two files cannot be written, the old pair stays.
     """
     experiment, recipe = trainer.experiment, trainer.recipe
     half = {key: value.cpu().half().contiguous() for key, value in trainer.averaged.state_dict().items()}
     if not all(bool(torch.isfinite(value).all()) for value in half.values()):
         raise ValueError(f"weights of {name} are not finite in float16; train with another seed or a lower lr")
     path = Path(models) / f"{name}.safetensors"
-    with atomic(path) as part:
-        part.write_bytes(to_bytes(half))
+    weights = to_bytes(half)
     record = {
         "name": name,
         "experiment": experiment.name,
@@ -166,9 +173,13 @@ def export(
         "commit": commit(SOURCE / "src"),
         "created": datetime.now(UTC).date().isoformat(),
         "licence": PORTRAITS_LICENCE if images == "procedural" else PHOTOGRAPHS_LICENCE,
-        "bytes": path.stat().st_size,
-        "sha256": sha256(path),
     }
-    with atomic(path.with_suffix(".json")) as part:
-        part.write_text(json.dumps(record, indent=1) + "\n")
+    write_pair(path, weights, record)
     return path
+
+
+def write_pair(path: Path, weights: bytes, record: dict[str, Any]) -> None:
+    """Write weights and their manifest, which gets their size and SHA-256: both, or on a full disk neither."""
+    with atomic(path.with_suffix(".json")) as note, atomic(path) as part:  # the weights are in place first
+        part.write_bytes(weights)
+        write_record(note, {**record, "bytes": len(weights), "sha256": sha256(part)})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from hollow import quality, zoo
 from hollow.faces import portraits
-from hollow.files import atomic
+from hollow.files import atomic, write_record
 from hollow.machine import SOURCE, commit, cores
 from hollow.measure.points import Point, grid
 from hollow.measure.table import Measured, Table, read, write
@@ -26,7 +26,7 @@ N, SMALL = 10_000, 2000  # images at a point, and in a quick repeat
 REFERENCE = 5000  # portraits that they are compared with; of photographs, those whose features are shipped
 SUBSETS = 10  # of SMALL images, whose estimates give the errors
 BATCH = 500
-PARTIAL = ("diversity", "kernel")  # metrics of part of the images, for all pairs take too long: more do not sharpen them
+PARTIAL = ("diversity", "kernel")  # of part of the images, since all pairs take too long; more do not sharpen them
 AT_ONCE = 64  # images in a network: few enough to stay in cache
 PIXELS = {
     "saturation": quality.saturation, "colour": quality.colour_saturation, "contrast": quality.contrast,
@@ -63,9 +63,11 @@ def _known(images: str) -> tuple[quality.Manifold, float]:
     return quality.Manifold(data), quality.spread(data[:SMALL])
 
 
-def draw(point: Point, n: int, generator: torch.Generator, *, models: str | Path | None = None) -> Sample:
+def draw(
+    point: Point, n: int, generator: torch.Generator, *, models: str | Path | None = None, device: str = "cpu"
+) -> Sample:
     """Decode `n` latents of a point."""
-    model, network = zoo.load(point.model, models), _network(point.images)
+    model, network = zoo.load(point.model, models, device=device), _network(point.images)
     model.generator.to(memory_format=torch.channels_last)  # a quarter faster
     latents = point.latents(model.prior, n, generator)
     return look((model.decode(part, batch=AT_ONCE) for part in latents.split(BATCH)), network)
@@ -128,10 +130,12 @@ def evaluate(sample: Sample, images: str, generator: torch.Generator) -> dict[st
     return out
 
 
-def measure(point: Point, *, n: int = N, seed: int = 0, models: str | Path | None = None) -> dict[str, Measured]:
+def measure(
+    point: Point, *, n: int = N, seed: int = 0, models: str | Path | None = None, device: str = "cpu"
+) -> dict[str, Measured]:
     """Return every metric of `n` images at a point."""
     generator = torch.Generator().manual_seed(point.seed + seed)
-    return evaluate(draw(point, n, generator, models=models), point.images, generator)
+    return evaluate(draw(point, n, generator, models=models, device=device), point.images, generator)
 
 
 def quick(point: Point, *, seed: int, models: str | Path | None = None) -> dict[str, float]:
@@ -145,14 +149,15 @@ def _networks(points: Iterable[Point]) -> set[str]:
     return {name for point in points for name in (point.model, f"features-{_KIND[point.images]}")}
 
 
-def hashes(points: Iterable[Point] | None = None) -> dict[str, str]:
+def hashes(points: Iterable[Point] | None = None, models: str | Path | None = None) -> dict[str, str]:
     """Return the SHA-256 (12 digits) of every network that points need, as their manifests say it."""
     names = _networks(grid() if points is None else points)
     features = {f"features-{kind}": kind for kind in _KIND.values()}
-    manifests = {
-        name: quality.load(features[name]).manifest if name in features else zoo.manifest(name) for name in names
-    }
-    return {name: manifest["sha256"][:12] for name, manifest in manifests.items()}
+
+    def manifest(name: str) -> dict[str, Any]:
+        return quality.load(features[name]).manifest if name in features else zoo.manifest(name, models)
+
+    return {name: manifest(name)["sha256"][:12] for name in names}
 
 
 def load(path: str | Path) -> Table:
@@ -166,7 +171,14 @@ def load(path: str | Path) -> Table:
 
 
 def record(
-    path: str | Path, *, n: int = N, jobs: int | None = None, command: str = "", points: Sequence[Point] | None = None
+    path: str | Path,
+    *,
+    n: int = N,
+    jobs: int | None = None,
+    command: str = "",
+    points: Sequence[Point] | None = None,
+    models: str | Path | None = None,
+    device: str = "cpu",
 ) -> Table:
     """Measure every point that `path` does not hold yet, with the weights of today, and write it after each.
 
@@ -174,14 +186,15 @@ def record(
     """
     wanted = grid() if points is None else points
     old = read(path) if Path(path).exists() else Table()
-    current = hashes({*wanted, *(point for point in old.points if point in set(grid()))})
+    current = hashes({*wanted, *(point for point in old.points if point in set(grid()))}, models)
     stale = set(old.stale(current))
     kept = {point: metrics for point, metrics in old.points.items() if not _networks([point]) & stale}
     done = {point for point, metrics in kept.items() if all(m.n == n for m in metrics.values())}
     table = Table(kept, current, command, str(commit(SOURCE / "src")))
     todo = [point for point in wanted if point not in done]
     with tqdm(total=len(wanted), initial=len(wanted) - len(todo), desc="measure", unit="point") as bar:
-        for point, metrics in _measured(todo, n, jobs or cores()):
+        work = partial(measure, n=n, models=models, device=device)
+        for point, metrics in _measured(todo, work, jobs or (cores() if device == "cpu" else 1)):
             table.points[point] = metrics
             write(table, path)
             bar.update()
@@ -191,13 +204,15 @@ def record(
     return table
 
 
-def _measured(points: Sequence[Point], n: int, jobs: int) -> Iterator[tuple[Point, dict[str, Measured]]]:
+def _measured(
+    points: Sequence[Point], work: Callable[[Point], dict[str, Measured]], jobs: int
+) -> Iterator[tuple[Point, dict[str, Measured]]]:
     if jobs == 1:
-        yield from ((point, measure(point, n=n)) for point in points)
+        yield from ((point, work(point)) for point in points)
         return
     context = torch.multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_worker) as pool:
-        futures = {pool.submit(measure, point, n=n): point for point in points}
+        futures = {pool.submit(work, point): point for point in points}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -218,4 +233,4 @@ def note(table: Table, models: str | Path | None = None) -> None:
             values = {metric: float(f"{measured.value:.5g}") for metric, measured in metrics.items()}
             whole = zoo.manifest(point.model, models) | {"quality": {"n": next(iter(metrics.values())).n, **values}}
             with atomic(manifest) as part:
-                part.write_text(json.dumps(whole, indent=1) + "\n")
+                write_record(part, whole)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
@@ -74,9 +76,12 @@ def read(path: str | Path) -> Table:
     table = Table()
     remake = f"make it again with: hollow measure --out {path}"
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        first, _, rest = Path(path).read_bytes().partition(b"\n")
     except FileNotFoundError:
         raise ValueError(f"there is no table {path}; make it with: hollow measure --out {path}") from None
+    if first != _seal(rest):
+        raise ValueError(f"{path} is no whole table of measured points: its first line is not its hash; {remake}")
+    lines = rest.decode().splitlines()
     for line in lines:
         words = line.split()
         if line.startswith("# network "):
@@ -87,32 +92,36 @@ def read(path: str | Path) -> Table:
             table.commit = line.removeprefix("# commit: ")
     rows = csv.reader(line for line in lines if not line.startswith("#"))
     if tuple(next(rows, ())) != _COLUMNS:
-        raise ValueError(f"{path} is no table of measured points; {remake}")
-    for number, row in enumerate(rows, 2):
-        try:
-            model, kind, law, at, metric, n, *numbers = row
-            value, error, small, small_error = map(float, numbers)
-            measured = Measured(int(n), value, error, small, small_error)
-            table.points.setdefault(Point(model, kind, law, float(at)), {})[metric] = measured
-        except ValueError:
-            raise ValueError(f"{path}: row {number} is damaged ({','.join(row)[:60]}); {remake}") from None
+        raise ValueError(f"{path} has other columns than {', '.join(_COLUMNS)}; {remake}")
+    for model, kind, law, at, metric, n, *numbers in rows:
+        value, error, small, small_error = map(float, numbers)
+        measured = Measured(int(n), value, error, small, small_error)
+        table.points.setdefault(Point(model, kind, law, float(at)), {})[metric] = measured
     return table
 
 
+def _seal(rest: bytes) -> bytes:
+    """Return the first line of a table: the hash of the others."""
+    return b"# sha256 " + hashlib.sha256(rest).hexdigest().encode()
+
+
 def write(table: Table, path: str | Path) -> None:
-    """Write the table as CSV below comment lines that begin with #; the file is whole at any moment."""
+    """Write the table as CSV below comment lines that begin with #, the first of them the hash of all that follows."""
     comments = [
         "Quality of decoded latents; chapter 12 of The Hollow Latent Space; columns: hollow.measure.Measured",
         f"made by: {table.made_by}",
         f"commit: {table.commit}",
         *(f"network {name} {digest}" for name, digest in sorted(table.hashes.items())),
     ]
-    with atomic(Path(path)) as part, part.open("w", newline="", encoding="utf-8") as file:
-        file.writelines(f"# {line}\n" for line in comments)
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(_COLUMNS)
-        for point, metrics in table.points.items():
-            for metric, measured in metrics.items():
-                place = [f"{x:g}" if isinstance(x, float) else x for x in astuple(point)]
-                n, *numbers = astuple(measured)
-                out.writerow([*place, metric, n, *(f"{x:.5g}" for x in numbers)])
+    text = io.StringIO(newline="")
+    text.writelines(f"# {line}\n" for line in comments)
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(_COLUMNS)
+    for point, metrics in table.points.items():
+        for metric, measured in metrics.items():
+            place = [f"{x:g}" if isinstance(x, float) else x for x in astuple(point)]
+            n, *numbers = astuple(measured)
+            out.writerow([*place, metric, n, *(f"{x:.5g}" for x in numbers)])
+    whole = text.getvalue().encode()
+    with atomic(path) as part:
+        part.write_bytes(_seal(whole) + b"\n" + whole)

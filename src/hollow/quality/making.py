@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,6 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from hollow.faces import FACTORS, render, sample_factors
-from hollow.files import atomic, sha256
 from hollow.machine import SOURCE, commit, hardware
 from hollow.quality import factors
 from hollow.quality.calibration import calibrate
@@ -21,7 +19,7 @@ from hollow.quality.learning import Task, learn
 from hollow.quality.network import Features, load
 from hollow.quality.pixels import unit
 from hollow.quality.vicreg import Photographs
-from hollow.zoo import PHOTOGRAPHS_LICENCE, PORTRAITS_LICENCE
+from hollow.zoo import PHOTOGRAPHS_LICENCE, PORTRAITS_LICENCE, write_pair
 
 STEPS = {"portraits": 7000, "photographs": 1500}
 HELD_OUT = 4000  # portraits of the scores
@@ -137,9 +135,6 @@ def _write(
     tensors = {key: value.half().contiguous() for key, value in weights.items()} | (extra or {})
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise ValueError(f"weights of {task.name} are not finite in float16; train with another seed")
-    path = Path(out) / f"{task.name}.safetensors"
-    with atomic(path) as part:
-        part.write_bytes(to_bytes(tensors))
     facts = {
         "name": task.name,
         "parameters": sum(value.numel() for value in weights.values()),
@@ -150,9 +145,6 @@ def _write(
         "commit": commit(SOURCE / "src"),
         "created": datetime.now(UTC).date().isoformat(),
         **record,
-        "bytes": path.stat().st_size,
-        "sha256": sha256(path),
     }
-    with atomic(path.with_suffix(".json")) as part:
-        part.write_text(json.dumps(facts, indent=1) + "\n")
+    write_pair(Path(out) / f"{task.name}.safetensors", to_bytes(tensors), facts)
     return load(task.name, out)

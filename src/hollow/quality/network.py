@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from hollow.files import sha256
+from hollow.files import read_record, sha256
 from hollow.machine import SOURCE
 
 DIM = 64  # features
@@ -188,13 +187,13 @@ def load(name: str, folder: str | Path | None = None, *, device: str = "cpu") ->
     make = f"hollow features {name}" + (" --images FOLDER_OR_ZIP" if name == "photographs" else "")
     mend = f"restore it or make it again: {make}"
     try:
-        record = json.loads(path.with_suffix(".json").read_text())
+        record = read_record(path.with_suffix(".json"))
         found = sha256(path)
     except FileNotFoundError as error:
         raise ValueError(f"there is no {error.filename}; {mend}") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"feature network {path} cannot be read ({error}); {mend}") from error
-    if not isinstance(record, dict) or found != record.get("sha256"):
+    if found != record.get("sha256"):
         raise ValueError(f"{path} has SHA-256 {found[:12]}..., not that of its manifest; {mend}")
     try:
         tensors = {key: value.float() for key, value in load_file(path).items()}
