@@ -321,3 +321,15 @@ def test_every_picture_says_what_is_to_be_seen(parsed):
 
 def test_the_renderer_warned_of_nothing(html):
     assert "WARNING" not in (html.parent / "render.log").read_text()
+
+
+def test_pages_are_light(html):
+    heavy = {path.name: path.stat().st_size for path in pages(html) if path.stat().st_size > 2_000_000}
+    assert heavy == {}
+    assert sum(path.stat().st_size for path in html.rglob("*") if path.is_file()) < 40_000_000
+
+
+def test_pictures_below_the_first_wait_until_they_come_near(html):
+    for path in pages(html):
+        tags = re.findall(r"<img [^>]*>", path.read_text(encoding="utf-8"))
+        assert all('loading="lazy"' in tag for tag in tags[1:]), path.name

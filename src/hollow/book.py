@@ -23,6 +23,7 @@ from typing import Any
 from hollow import chapters as chapters_
 from hollow import claims as claims_
 from hollow.files import atomic, read_record, sha256
+from hollow.slim import slim
 
 MARK = ".stage"  # of the pages
 
@@ -225,6 +226,7 @@ def _render(stage: Path, html: Path) -> Path:
             lines = re.findall(r"^.*(?:WARNING|ERROR|Error|Exception).*$", plain, re.MULTILINE)
             lines = lines or plain.splitlines()[-3:]
             raise BookError("\n".join([*dict.fromkeys(lines), f"the pages were not rendered; see {log}"]))
+        slim(fresh)
         _mark(stage, fresh)
         with suppress(FileNotFoundError):
             html.rename(Path(folder) / "old")
