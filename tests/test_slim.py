@@ -18,8 +18,9 @@ def html(tmp_path):
     plot[90:110] = (0, 114, 178)
     Image.fromarray(plot).save(tmp_path / "_images/plot.png")
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "_images/noise.png")
-    page = '<img alt="a" src="../_images/plot.png"><a href="../_images/noise.png"><img src="../_images/noise.png"></a>'
+    Image.fromarray(noise).save(tmp_path / "_images/1noise.png")
+    again = '<a href="../_images/1noise.png"><img src="../_images/1noise.png"></a>'
+    page = f'<img alt="a" src="../_images/plot.png">{again}'
     (tmp_path / "book/page.html").write_text(page)
     (tmp_path / "book/bare.html").write_text("<p>no picture</p>")
     cell = {"cell_type": "code", "execution_count": 3, "outputs": [{"text": "1"}], "source": ["1"], "metadata": {}}
@@ -34,12 +35,12 @@ def test_pages_name_pictures_that_are_there_and_smaller(html):
     folder, plot = html
     before = sum(path.stat().st_size for path in folder.rglob("*.png"))
     slim(folder)
-    assert sorted(path.name for path in (folder / "_images").iterdir()) == ["noise.webp", "plot.webp"]
+    assert sorted(path.name for path in (folder / "_images").iterdir()) == ["1noise.webp", "plot.webp"]
     assert sum(path.stat().st_size for path in folder.rglob("*.webp")) < before
     assert np.array_equal(np.asarray(Image.open(folder / "_images/plot.webp").convert("RGB")), plot)
     assert (folder / "book/page.html").read_text() == (
-        '<img alt="a" src="../_images/plot.webp"><a href="../_images/noise.webp">'
-        '<img loading="lazy" src="../_images/noise.webp"></a>'
+        '<img alt="a" src="../_images/plot.webp" width="300" height="200"><a href="../_images/1noise.webp">'
+        '<img loading="lazy" src="../_images/1noise.webp" width="300" height="300"></a>'
     )
     assert (folder / "book/bare.html").read_text() == "<p>no picture</p>"
 

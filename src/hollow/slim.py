@@ -20,7 +20,7 @@ IDLE = (
 
 def slim(html: Path) -> None:
     """Make the pages in the folder `html` light, in place; what they show stays the same."""
-    converted = {picture.name: _webp(picture).name for picture in sorted((html / "_images").glob("*.png"))}
+    converted = {picture.name: _webp(picture) for picture in sorted((html / "_images").glob("*.png"))}
     for page in html.rglob("*.html"):
         page.write_text(_lazy(page.read_text(encoding="utf-8"), converted), encoding="utf-8")
     for notebook in (html / "_sources").rglob("*.ipynb"):  # what the download button hands out
@@ -44,9 +44,15 @@ def _webp(picture: Path) -> Path:
     return small
 
 
-def _lazy(page: str, converted: dict[str, str]) -> str:
-    """Return a page that names the new pictures and loads all but the first of them when they come near."""
-    page = re.sub(r"(?<=_images/)[\w.-]+\.png", lambda name: converted.get(name[0], name[0]), page)
+def _lazy(page: str, converted: dict[str, Path]) -> str:
+    """Return a page that names the new pictures, keeps room for them, and loads all but the first when near."""
+    for old, new in converted.items():
+        if old in page:
+            with Image.open(new) as image:
+                room = f'width="{image.width}" height="{image.height}"'
+            named = rf'(<img [^>]*src="[^"]*_images/){re.escape(old)}"'
+            page = re.sub(named, rf'\g<1>{new.name}" {room}', page)
+            page = page.replace(f"_images/{old}", f"_images/{new.name}")
     start = page.find("<img ") + 1  # of the first, which may be in view at once
     return page[:start] + page[start:].replace("<img ", '<img loading="lazy" ')
 
