@@ -1,10 +1,13 @@
 """The book under the smoke preset, executed and rendered once for all tests that look at it."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from hollow.book import build
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background of a shell start with it ignored
 
 ROOT = Path(__file__).parents[1]
 SMOKE = ROOT / "_build" / "smoke"
