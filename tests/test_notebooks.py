@@ -135,8 +135,11 @@ def test_a_chapter_is_clean_and_complete(path):
 def test_the_chapters_are_those_of_the_table_of_contents():
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     listed = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    assert [name for name in listed if (ROOT / f"{name}.ipynb").exists()] == [f"book/{path.stem}" for path in CHAPTERS]
-    assert len(CHAPTERS) >= 12
+    executed = [name for name in listed if (ROOT / f"{name}.ipynb").exists()]
+    assert sorted(executed) == [f"book/{path.stem}" for path in CHAPTERS]
+    numbered = [name for name in executed if name[5].isdigit()]
+    assert executed[: len(numbered)] == sorted(numbered)  # in their order, before the pages of the back matter
+    assert len(numbered) >= 12
 
 
 def test_names_of_figures_and_keys_are_those_of_one_chapter():
