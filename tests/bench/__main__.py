@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="run the benches whose name contains this")
     parser.add_argument("--images", help="folder or zip of photographs, for the comparison at equal time")
-    parser.add_argument("--seconds", type=float, default=120, help="of that comparison, for each loop")
+    parser.add_argument("--seconds", type=float, default=40, help="of that comparison, for each loop")
     parser.add_argument("--record", type=Path, help="also write the figures to this file, for the page of the book")
     options = parser.parse_args()
     machine = [hardware(device) for device in DEVICES]
