@@ -3,7 +3,7 @@
 # make lock   resolve constraints.txt and requirements.lock anew
 # make clean  remove what was built, except the environment in .venv
 #
-# Variables: PYTHON (3.11 to 3.13), FORCE=1, and PRESET, IMAGES, MODELS, DEVICE, SEED, JOBS as options of `hollow book`.
+# Variables: PYTHON (3.11 to 3.13), FORCE=1, and PRESET, IMAGES, DIGITS, MODELS, DEVICE, SEED, JOBS as options of `hollow book`.
 
 .DEFAULT_GOAL := book
 .PHONY: book test bench faults lock clean setup
@@ -15,8 +15,9 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 SUPPORTED := import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && $$p -c 'import sys; print(sys.executable)' && break; done)
-OPTIONS = $(if $(PRESET),--preset $(PRESET)) $(if $(IMAGES),--images '$(IMAGES)') $(if $(MODELS),--models '$(MODELS)') \
-	$(if $(DEVICE),--device $(DEVICE)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(FORCE),--force)
+OPTIONS = $(if $(PRESET),--preset $(PRESET)) $(if $(IMAGES),--images '$(IMAGES)') $(if $(DIGITS),--digits '$(DIGITS)') \
+	$(if $(MODELS),--models '$(MODELS)') $(if $(DEVICE),--device $(DEVICE)) $(if $(SEED),--seed $(SEED)) \
+	$(if $(JOBS),--jobs $(JOBS)) $(if $(FORCE),--force)
 
 book: $(READY)
 	$(BIN)/python -m hollow book $(OPTIONS)

@@ -27,7 +27,8 @@ chapters:
   - file: book/status
 """
 CONFIG = "title: Tiny\nexecute:\n  execute_notebooks: 'off'\n"
-INPUTS = ("src/hollow/new.py", "constraints.txt", "data/models/a.json", "book/assets/a.json", "book/01_one.ipynb")
+INPUTS = ("src/hollow/new.py", "constraints.txt", "data/models/a.json", "data/features/a.json", "book/assets/a.json",
+          "book/01_one.ipynb")  # fmt: skip
 
 
 def write_chapter(root, name, *code, text="The value is {glue:text}`value:.1f`."):
@@ -165,6 +166,15 @@ def test_the_fingerprint_sees_parameters_and_images(book, tmp_path):
     assert len(set(marks)) == 4
 
 
+def test_a_chapter_gets_the_parameters_that_it_has(book, tmp_path):
+    chapter, digits = book / "book" / "02_two.ipynb", tmp_path / "digits.npz"
+    digits.write_text("digits")
+    chapter.write_text(chapter.read_text().replace("seed = 0", "seed = 0\\ndigits = 'embedded'"))
+    build(book, parameters={"digits": str(digits)}, render=False)
+    facts = [chapters.read(staged(book, name))["metadata"]["hollow"]["parameters"] for name in ("01_one", "02_two")]
+    assert [value.get("digits") for value in facts] == [None, str(digits)]
+
+
 def test_a_chapter_that_raises_is_named_and_leaves_the_rest_alone(book):
     page = (book / "_build/html/book/01_one.html").read_text()
     write_chapter(book, "01_one", GLUE + "  # changed")
@@ -224,7 +234,7 @@ def test_a_warning_of_the_renderer_is_an_error(book):
     ("arguments", "message"),
     [
         ({"preset": "huge"}, "unknown preset 'huge'; expected one of smoke, lite, paper"),
-        ({"parameters": {"sead": 1}}, "01_one has no parameter 'sead'; expected one of preset, images, models"),
+        ({"parameters": {"sead": 1}}, "no chapter of 01, 02 has a parameter 'sead'; expected preset, images, models"),
         ({"parameters": {"images": "/nowhere"}}, "images /nowhere does not exist"),
         ({"parameters": {"models": "/nowhere"}}, "models /nowhere does not exist"),
         ({"chapters": ["09"]}, "unknown chapter '09'; expected one of 01_one, 02_two"),

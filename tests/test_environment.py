@@ -90,10 +90,10 @@ def test_without_a_python_make_says_so_in_one_line(python):
 
 
 def test_options_of_make_reach_the_book():
-    options = ["PRESET=smoke", "IMAGES=a b.zip", "MODELS=m", "DEVICE=cuda", "SEED=3", "JOBS=2", "FORCE=1"]
-    make = ["make", "--dry-run", "book", *options]
+    options = ["PRESET=smoke", "IMAGES=a b.zip", "DIGITS=d", "MODELS=m", "DEVICE=cuda", "SEED=3", "JOBS=2"]
+    make = ["make", "--dry-run", "book", *options, "FORCE=1"]
     run = subprocess.run(make, cwd=ROOT, env=OUTSIDE, capture_output=True, text=True, check=True)
-    said = "--preset smoke --images 'a b.zip' --models 'm' --device cuda --seed 3 --jobs 2 --force"
+    said = "--preset smoke --images 'a b.zip' --digits 'd' --models 'm' --device cuda --seed 3 --jobs 2 --force"
     assert run.stdout.strip().endswith(f"hollow book {said}")
 
 

@@ -11,6 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from conftest import ROOT
+from hollow import chapters
 
 # ---- requirements.lock
 
@@ -157,7 +158,7 @@ print("control", asked)
 
 
 def test_only_files_that_hold_no_code_are_shipped():
-    kinds = {path.suffix for folder in ("models", "features") for path in (ROOT / "data" / folder).iterdir()}
+    kinds = {path.suffix for folder in ("models", *chapters.SHIPPED) for path in (ROOT / "data" / folder).iterdir()}
     assert kinds == {".json", ".safetensors"}
     forbidden = (".pkl", ".pickle", ".pt", ".pth", ".npy", ".npz", ".joblib", ".bin")
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -62,7 +62,7 @@ def build(
     preset : {"lite", "smoke", "paper"}
         Size of the samples and of the live training.
     parameters : mapping, optional
-        The other parameters: `images` and `models` (paths), `device`, `seed`.
+        The other parameters: `images`, `digits` and `models` (paths), `device`, `seed`; a chapter gets those it has.
     force : bool
         Execute every chapter, whatever its fingerprint says.
     jobs : int, optional
@@ -91,11 +91,10 @@ def build(
     stage = out / "stage"
     values = chapters_.complete(preset, parameters)
     sources = chapters_.find(root, chapters)
-    for source in sources:
-        chapters_.check_known(source, values)
+    chapters_.check_known(sources, values)
     claims = claims_.load(root / "book" / "claims.toml")
 
-    prints = {source: chapters_.fingerprint(root, source, values) for source in sources}
+    prints = {source: chapters_.fingerprint(root, source, chapters_.own(source, values)) for source in sources}
     staged = {source: stage / "book" / source.name for source in sources}
     todo = [s for s in sources if force or chapters_.staged_fingerprint(staged[s]) != prints[s]]
     failures = chapters_.execute_all(root, stage / "book", {s: prints[s] for s in todo}, values, jobs)

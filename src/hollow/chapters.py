@@ -28,6 +28,8 @@ PRESETS = ("smoke", "lite", "paper")  # those of hollow.experiments, whose impor
 LOST = "Kernel died before replying to kernel_info"  # two kernels that start at once may pick the same free port
 STARTS = 3  # of a kernel that is lost in this way
 FAULTS = "faults.json"  # of book/assets: what `make faults` recorded, for the status page and for no chapter
+PATHS = {"images": "procedural", "digits": "embedded", "models": ""}  # what parameters that name a file are without one
+SHIPPED = ("autoencoders", "features", "neighbours")  # folders of data/ besides the models
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "matplotlib", "papermill", "jupyter-book")
 
 
@@ -76,7 +78,7 @@ def complete(preset: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
     values = {**(given or {}), "preset": preset}
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
-    for name, builtin in (("images", "procedural"), ("models", "")):
+    for name, builtin in PATHS.items():
         if values.get(name, builtin) != builtin:
             path = Path(values[name]).expanduser().resolve()
             if not path.exists():
@@ -85,12 +87,19 @@ def complete(preset: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
     return values
 
 
-def check_known(path: Path, values: Mapping[str, Any]) -> None:
-    """Raise a ValueError if `values` has a parameter that the chapter does not know."""
-    known = defaults(path)
+def check_known(paths: Sequence[Path], values: Mapping[str, Any]) -> None:
+    """Raise a ValueError if `values` has a parameter that none of the chapters knows."""
+    known = dict.fromkeys(name for path in paths for name in defaults(path))
     for name in values:
         if name not in known:
-            raise ValueError(f"{path.stem} has no parameter {name!r}; expected one of {', '.join(known) or 'none'}")
+            which, expected = ", ".join(map(number, paths)), ", ".join(known) or "none"
+            raise ValueError(f"no chapter of {which} has a parameter {name!r}; expected {expected}")
+
+
+def own(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the values that are parameters of the chapter."""
+    known = defaults(path)
+    return {name: value for name, value in values.items() if name in known}
 
 
 # ---- fingerprints
@@ -111,12 +120,15 @@ def fingerprint(root: Path, path: Path, values: Mapping[str, Any]) -> str:
     """Return the hash of all that a chapter's outputs depend on: text, code, models, assets, versions, parameters."""
     state = hashlib.sha256(json.dumps([dict(values), versions()], sort_keys=True).encode())
     models = Path(values.get("models") or root / "data" / "models")
+    shipped = [file for name in SHIPPED for file in _files(root / "data" / name)]
     assets = [file for file in _files(root / "book" / "assets") if file.suffix != ".css" and file.name != FAULTS]
-    for file in (path, root / "constraints.txt", *sorted((root / "src").rglob("*.py")), *assets, *_files(models)):
+    sources = sorted((root / "src").rglob("*.py"))
+    for file in (path, root / "constraints.txt", *sources, *assets, *shipped, *_files(models)):
         if file.exists():
             state.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    if (images := values.get("images", "procedural")) != "procedural":
-        for file in _files(Path(images)):  # too many to read: size and time stand for the content
+    for name in ("images", "digits"):
+        given = values.get(name, PATHS[name])
+        for file in _files(Path(given)) if given != PATHS[name] else ():  # size and time stand for the content
             state.update(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}\n".encode())
     return state.hexdigest()
 
@@ -215,8 +227,8 @@ def _execute(
 ) -> float:  # fmt: skip
     """Execute one chapter in its own process and return its seconds; a ValueError says in one line where it failed."""
     start = time.perf_counter()
-    own = defaults(source)
-    changed = json.dumps({name: value for name, value in values.items() if value != own[name]})  # JSON is YAML
+    known, values = defaults(source), own(source, values)
+    changed = json.dumps({name: value for name, value in values.items() if value != known[name]})  # JSON is YAML
     target.unlink(missing_ok=True)  # whatever happens now, what was there is out of date
     with atomic(target) as part:
         command = [sys.executable, "-m", "papermill", str(source), str(part), "-y", changed, "--no-progress-bar"]
@@ -231,7 +243,7 @@ def _execute(
         if process.returncode:
             raise ValueError(_failure(source, part, said))
         seconds = time.perf_counter() - start
-        _finish(part, {**facts, "parameters": {**own, **values}, "seconds": seconds})
+        _finish(part, {**facts, "parameters": {**known, **values}, "seconds": seconds})
     return seconds
 
 

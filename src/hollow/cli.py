@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hollow.cli_features import features
 from hollow.cli_measure import measure
+from hollow.cli_networks import autoencoder, features
+from hollow.cli_oddity import oddity
 from hollow.cli_train import train
+from hollow.cli_transport import transport
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,7 +76,10 @@ def _hollow() -> None:
     hollow train normal                   train a model yourself, in minutes
     hollow figures 6                      draw a figure of the paper again
     hollow features portraits             train the network that judges pictures
+    hollow autoencoder portraits          train an autoencoder, for chapter 14
     hollow measure                        quality all over latent space
+    hollow transport                      chapter 14 on MNIST and photographs
+    hollow oddity                         chapter 15 on MNIST
     hollow book                           execute and render the book
     """
 
@@ -254,6 +259,7 @@ def figures(
 def book(
     preset: Annotated[str, typer.Option(help="lite, smoke (small samples, to try) or paper (GPU, CelebA).")] = "lite",
     images: Annotated[str | None, typer.Option(help='"procedural", or a folder or zip of images.')] = None,
+    digits: Annotated[str | None, typer.Option(help='"embedded", or an .npz file of digits such as MNIST.')] = None,
     models: Annotated[Path | None, typer.Option(help="Folder of trained models instead of the shipped ones.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Seed of every chapter.")] = None,
@@ -273,6 +279,7 @@ def book(
     Examples
       hollow book
       hollow book --chapter 05 --preset smoke
+      hollow book --chapter 15 --digits mnist.npz
       hollow book --preset paper --images img_align_celeba.zip --models runs/paper --device cuda
       hollow book --student class                   for teaching
     """
@@ -287,7 +294,8 @@ def book(
         typer.echo(f"wrote {len(write(root, student))} notebooks to {student}")
         return
     where = device and devices.named(device)
-    given = {"images": images, "models": str(models) if models else None, "device": where, "seed": seed}
+    paths = {"images": images, "digits": digits, "models": str(models) if models else None}
+    given = {**paths, "device": where, "seed": seed}
     parameters = {key: value for key, value in given.items() if value is not None}
     options: dict[str, Any] = {"force": force, "jobs": jobs, "chapters": chapter or None, "out": out}
     built = build(root, preset=preset, parameters=parameters, **options)
@@ -297,7 +305,10 @@ def book(
 
 
 app.command()(features)
+app.command()(autoencoder)
 app.command()(measure)
+app.command()(transport)
+app.command()(oddity)
 
 
 def _save(images: Tensor, out: Path) -> None:

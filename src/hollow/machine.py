@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]  # the repository, where the package runs from it
@@ -39,3 +40,15 @@ def commit(folder: Path = SOURCE) -> str | None:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def provenance(device: str = "cpu") -> dict[str, str | None]:
+    """Return what a manifest says of where a result was made: torch, hardware, commit and date."""
+    import torch
+
+    return {
+        "torch": torch.__version__.split("+")[0],
+        "hardware": f"{hardware(device)}, {torch.get_num_threads()} threads",
+        "commit": commit(SOURCE / "src"),
+        "created": datetime.now(UTC).date().isoformat(),
+    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor
 from hollow import experiments, priors
 from hollow.dcgan import Generator
 from hollow.files import atomic, read_record, sha256, write_record
-from hollow.machine import SOURCE, commit, hardware
+from hollow.machine import SOURCE, provenance
 from hollow.priors import Prior
 from hollow.trainer import Trainer
 
@@ -168,10 +167,7 @@ def export(
         "n_images": len(trainer.images),
         "seconds": seconds,
         "command": command,
-        "torch": torch.__version__.split("+")[0],
-        "hardware": f"{hardware(str(trainer.device))}, {torch.get_num_threads()} threads",
-        "commit": commit(SOURCE / "src"),
-        "created": datetime.now(UTC).date().isoformat(),
+        **provenance(str(trainer.device)),
         "licence": PORTRAITS_LICENCE if images == "procedural" else PHOTOGRAPHS_LICENCE,
     }
     write_pair(path, weights, record)
@@ -183,3 +179,20 @@ def write_pair(path: Path, weights: bytes, record: dict[str, Any]) -> None:
     with atomic(path.with_suffix(".json")) as note, atomic(path) as part:  # the weights are in place first
         part.write_bytes(weights)
         write_record(note, {**record, "bytes": len(weights), "sha256": sha256(part)})
+
+
+def read_pair(path: Path, mend: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors, in float32, and the manifest that `write_pair` wrote.
+
+    A ValueError says if a file is missing or changed, and ends with `mend`.
+    """
+    try:
+        record = read_record(path.with_suffix(".json"))
+        found = sha256(path)
+        if found != record.get("sha256"):
+            raise ValueError(f"its SHA-256 is {found[:12]}..., not that of its manifest")
+        return {key: value.float() for key, value in load_file(path).items()}, record
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no {error.filename}; {mend}") from None
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); {mend}") from error

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hollow.faces import FACTORS, Factor, render, sample_factors
-from hollow.quality.learning import Task, stream
+from hollow.learning import Task, stream
 from hollow.quality.network import Network
 from hollow.quality.pixels import unit
 
@@ -129,6 +129,7 @@ class Portraits(Task):
 
     name = "portraits"
     rate = 2.5e-3
+    network: Network
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from hollow.faces import FACTORS, render, sample_factors
-from hollow.machine import SOURCE, commit, hardware
+from hollow.learning import Task, learn
+from hollow.machine import provenance
 from hollow.quality import factors
 from hollow.quality.calibration import calibrate
-from hollow.quality.learning import Task, learn
 from hollow.quality.network import Features, load
 from hollow.quality.pixels import unit
 from hollow.quality.vicreg import Photographs
@@ -55,7 +54,7 @@ def portraits(
     Raises
     ------
     FileExistsError, ValueError, KeyboardInterrupt
-        As `hollow.quality.learning.learn` does.
+        As `hollow.learning.learn` does.
     """
     task, started = factors.Portraits(seed), time.perf_counter()
     steps = steps or STEPS[task.name]
@@ -140,10 +139,7 @@ def _write(
         "parameters": sum(value.numel() for value in weights.values()),
         **task.facts(),
         "steps": steps,
-        "torch": torch.__version__.split("+")[0],
-        "hardware": f"{hardware()}, {torch.get_num_threads()} threads",
-        "commit": commit(SOURCE / "src"),
-        "created": datetime.now(UTC).date().isoformat(),
+        **provenance(),
         **record,
     }
     write_pair(Path(out) / f"{task.name}.safetensors", to_bytes(tensors), facts)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hollow.quality.learning import Task, stream
+from hollow.learning import Task, stream
 from hollow.quality.network import DIM, Network
 from hollow.quality.pixels import unit
 
@@ -59,6 +59,7 @@ class Photographs(Task):
 
     name = "photographs"
     rate = 2e-3
+    network: Network
 
     def __init__(self, images: Tensor, source: str = "", seed: int = 0) -> None:
         super().__init__()

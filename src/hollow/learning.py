@@ -1,4 +1,4 @@
-"""Training of a feature network: progress, checkpoints, ctrl-C; a resumed run ends with the same weights."""
+"""Training of the networks that are no GAN: progress, checkpoints, ctrl-C; a resumed run ends with the same weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from hollow import checkpoints
-from hollow.quality.network import Network
 from hollow.training import ctrl_c
 
 WARM_UP = 100  # steps
@@ -31,7 +30,7 @@ class Task(nn.Module, ABC):
 
     name: str
     rate: float  # learning rate at its highest
-    network: Network
+    network: nn.Module
 
     @abstractmethod
     def batch(self, step: int) -> Any:
@@ -46,8 +45,12 @@ class Task(nn.Module, ABC):
         """Return what identifies the run, for its checkpoint and for the manifest."""
 
 
-def learn(task: Task, steps: int, checkpoint: Path, *, resume: bool = False, progress: bool = True) -> Task:
+def learn(
+    task: Task, steps: int, checkpoint: Path | None, *, resume: bool = False, progress: bool = True
+) -> Task:
     """Train by AdamW with a cosine schedule, from the checkpoint if `resume` is true and there is one.
+
+    A run of seconds may do without a checkpoint.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def learn(task: Task, steps: int, checkpoint: Path, *, resume: bool = False, pro
     KeyboardInterrupt
         After ctrl-C, once the checkpoint has been written.
     """
-    if checkpoint.exists() and not resume:
+    if checkpoint and checkpoint.exists() and not resume:
         raise FileExistsError(f"{checkpoint} is there already; continue it with --resume or choose another --out")
     task.to(memory_format=torch.channels_last)
     matrices = [p for p in task.parameters() if p.ndim > 1]
@@ -67,7 +70,7 @@ def learn(task: Task, steps: int, checkpoint: Path, *, resume: bool = False, pro
     optimizer = torch.optim.AdamW(groups, lr=task.rate)
     identity = {"task": task.name, "steps": str(steps), **{k: json.dumps(v) for k, v in task.facts().items()}}
     begun = 0
-    if checkpoint.exists():
+    if checkpoint and checkpoint.exists():
         tensors, begun = checkpoints.read(checkpoint, identity)
         _restore(task, optimizer, tensors)
     bar = tqdm(total=steps, initial=begun, desc=task.name, unit="step", disable=None if progress else True)
@@ -88,10 +91,11 @@ def learn(task: Task, steps: int, checkpoint: Path, *, resume: bool = False, pro
                 if not math.isfinite(said := float(loss.detach())):
                     raise ValueError(f"the loss of {task.name} is {said} at step {done}; report it")
                 bar.set_postfix_str(f"loss {said:.4f}")
-            if done % EVERY == 0 or done == steps or stop:
+            if checkpoint and (done % EVERY == 0 or done == steps or stop):
                 checkpoints.write(checkpoint, _state(task, optimizer), done, identity)
             if stop and done < steps:
-                raise KeyboardInterrupt(f"stopped after step {done} of {steps}; continue with --resume")
+                mend = "continue with --resume" if checkpoint else "begin again"
+                raise KeyboardInterrupt(f"stopped after step {done} of {steps}; {mend}")
     return task.eval()
 
 
