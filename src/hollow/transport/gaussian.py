@@ -1,0 +1,52 @@
+r"""Transport between normal laws, in closed form.
+
+From :math:`N(m_0, S_0)` to :math:`N(m_1, S_1)` the optimal map is :math:`T(x) = m_1 + A (x - m_0)` with
+:math:`A = S_0^{-1/2} (S_0^{1/2} S_1 S_0^{1/2})^{1/2} S_0^{-1/2}`, and its cost, for c = |x - y|^2 / 2, half the squared
+Bures distance :math:`|m_0 - m_1|^2 + \mathrm{tr}(S_0 + S_1 - 2 (S_0^{1/2} S_1 S_0^{1/2})^{1/2})` (Gelbrich 1990).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ot
+import torch
+from torch import Tensor
+
+from hollow.transport.discrete import samples
+
+RIDGE = 1e-6  # of the mean variance, added to covariances that are estimated
+
+
+@dataclass(frozen=True)
+class Affine:
+    """The map x -> A x + b; `matrix` is (D, D), symmetric and positive, `shift` is (D,)."""
+
+    matrix: Tensor
+    shift: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x @ self.matrix.to(x.dtype).T + self.shift.to(x.dtype)
+
+
+def bures(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> Affine:
+    """Return the optimal map of N(mean0, cov0) to N(mean1, cov1), in float64, by POT."""
+    means, covs = (mean0.double(), mean1.double()), (cov0.double(), cov1.double())
+    matrix, shift = ot.gaussian.bures_wasserstein_mapping(*means, *covs)
+    return Affine((matrix + matrix.T) / 2, shift.reshape(-1))
+
+
+def bures_cost(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> float:
+    """Return the least mean of |x - y|^2 / 2 between two normal laws."""
+    distance = ot.gaussian.bures_wasserstein_distance(mean0.double(), mean1.double(), cov0.double(), cov1.double())
+    return float(distance) ** 2 / 2
+
+
+def of_samples(x: Tensor, y: Tensor) -> Affine:
+    """Return the optimal map between the normal laws with the moments of samples (n, D) and (m, D), n and m > D."""
+    samples(x, y, x.shape[1] + 1 if x.ndim == 2 else 1)
+    moments: list[Tensor] = []
+    for z in (x.double(), y.double()):
+        cov = torch.atleast_2d(torch.cov(z.T))
+        moments += [z.mean(0), cov + RIDGE * cov.diagonal().mean() * torch.eye(len(cov), dtype=cov.dtype)]
+    return bures(*moments)
