@@ -42,7 +42,7 @@ def by_boundary(
     nodes : tuple of int, keyword-only
         Numbers of nodes, tried in turn.
     steps, tolerance : int, float, keyword-only
-        Newton steps; largest residual |c'' + Gamma(c', c')| over length squared, both measured by the metric.
+        Newton steps; largest residual of c'' + Gamma(c', c') = 0 over length squared, both measured by the metric.
     quiet : bool, keyword-only
         Without the warning that names the curves that did not converge.
     """

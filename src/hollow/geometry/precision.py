@@ -12,7 +12,7 @@ from hollow.prior import check, is_positive
 
 
 class RBFPrecision(nn.Module):
-    """Precision beta(z) = sum_k W_k exp(-lambda_k |z - c_k|^2) + floor of each output, W >= 0.
+    r"""Precision :math:`\beta(z) = \sum_k W_k \exp(-\lambda_k |z - c_k|^2) + \zeta` of each output, W >= 0, floor zeta.
 
     A standard deviation from an ordinary network means nothing far from the data: the network was never asked there.
     Here each bump ends, so far from all centres the precision falls to the floor and sigma = beta^(-1/2) is large

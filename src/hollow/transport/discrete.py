@@ -16,7 +16,7 @@ FEWEST = 10  # points of a sample
 
 @dataclass(frozen=True)
 class Plan:
-    """A coupling of n points x and m points y, of equal weights, for the cost |x - y|^2 / 2.
+    r"""A coupling of n points x and m points y, of equal weights, for the cost :math:`|x - y|^2 / 2`.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ def samples(x: Tensor, y: Tensor, fewest: int = FEWEST) -> None:
 
 
 def costs(x: Tensor, y: Tensor) -> Tensor:
-    """Return |x_i - y_j|^2 / 2 in float64, (n, m)."""
+    r"""Return :math:`|x_i - y_j|^2 / 2` in float64, (n, m)."""
     return ot.dist(x.double(), y.double()) / 2
 
 
@@ -90,7 +90,7 @@ def out_of_sample(x: Tensor, y: Tensor, reg: float | None = None) -> ot.da.BaseT
     """Return POT's map from the plan of two samples, whose `transform(Xs=z)` maps new points.
 
     Without `reg`: the exact plan; a new point moves as the nearest x does (Ferradans et al. 2014). With it: the
-    entropic map, a mean of all y (Pooladian and Niles-Weed 2021). POT's cost is |x - y|^2, so its reg is twice ours.
+    entropic map, a mean of all y (Pooladian and Niles-Weed 2021). POT's cost is twice ours, and so is its reg.
     """
     samples(x, y)
     if reg is None:

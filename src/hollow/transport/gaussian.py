@@ -1,7 +1,7 @@
 r"""Transport between normal laws, in closed form.
 
 From :math:`N(m_0, S_0)` to :math:`N(m_1, S_1)` the optimal map is :math:`T(x) = m_1 + A (x - m_0)` with
-:math:`A = S_0^{-1/2} (S_0^{1/2} S_1 S_0^{1/2})^{1/2} S_0^{-1/2}`, and its cost, for c = |x - y|^2 / 2, half the squared
+:math:`A = S_0^{-1/2} (S_0^{1/2} S_1 S_0^{1/2})^{1/2} S_0^{-1/2}`, and its cost, for :math:`|x - y|^2 / 2`, half the squared
 Bures distance :math:`|m_0 - m_1|^2 + \mathrm{tr}(S_0 + S_1 - 2 (S_0^{1/2} S_1 S_0^{1/2})^{1/2})` (Gelbrich 1990).
 """
 
@@ -37,7 +37,7 @@ def bures(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> Affine:
 
 
 def bures_cost(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> float:
-    """Return the least mean of |x - y|^2 / 2 between two normal laws."""
+    r"""Return the least mean of :math:`|x - y|^2 / 2` between two normal laws."""
     distance = ot.gaussian.bures_wasserstein_distance(mean0.double(), mean1.double(), cov0.double(), cov1.double())
     return float(distance) ** 2 / 2
 

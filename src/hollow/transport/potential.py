@@ -60,7 +60,7 @@ class Potential(nn.Module):
         return self.both(x)[1]
 
     def phi(self, x: Tensor) -> Tensor:
-        """Return the discriminator |x|^2 / 2 - psi(x), (n,)."""
+        r"""Return the discriminator :math:`|x|^2 / 2 - \psi(x)`, (n,)."""
         return x.square().sum(1) / 2 - self.both(x)[0]
 
 
