@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 from data import caching, cauchy_linear, rendering
-from neighbours import geodesics, mapping
 from reading import reading
 from training import DEVICES, at_equal_time, several, speed
 
@@ -43,8 +42,6 @@ def benches(photographs: str | None, budget: float) -> dict[str, Callable[[], di
         "portraits, 64 x 64": rendering,
         "20,000 JPEGs of 64 x 64": lambda: caching(64, 64),
         "20,000 JPEGs of 178 x 218": lambda: caching(178, 218),
-        "geodesics": geodesics,
-        "transport in 16 dimensions": mapping,
         "reading the book": reading,
     }
 
