@@ -278,6 +278,50 @@ def test_other_bad_input():
         transport.fit(normal(12, 16), normal(50, 16))
 
 
+X = normal(50, 2)
+FITTED = Potential(X, X + 1, heads=1, pieces=2)
+ONE_LINE = {
+    "points of another dimension": (lambda: FITTED(normal(5, 3)), r"shape \(5, 3\); expected floats \(n, 2\)"),
+    "one point without rows": (lambda: FITTED(normal(5, 2)[0]), r"torch.float32 of shape \(2,\); expected floats"),
+    "whole numbers": (lambda: FITTED.phi(X.long()), "points are torch.int64"),
+    "an array of points": (lambda: FITTED(X.numpy()), "points are a ndarray; expected a torch tensor"),
+    "constant codes": (lambda: transport.fit(X, torch.ones(50, 2)), "points of the second sample are all alike"),
+    "constant latents": (lambda: transport.fit(torch.ones(50, 2), X), "points of the first sample are all alike"),
+    "no heads": (lambda: transport.fit(X, X, heads=0), "heads is 0; expected a whole number, at least 1"),
+    "no pieces": (lambda: Potential(X, X, pieces=0), "pieces is 0; expected a whole number, at least 1"),
+    "arrays": (lambda: transport.fit(X.numpy(), X), "the first sample is a ndarray; expected a torch tensor"),
+    "lists": (lambda: transport.fit(X, X.tolist()), "the second sample is a list; expected a torch tensor"),
+    "two dimensions": (lambda: transport.refine(FITTED, X, normal(50, 3), 1), "points of 2 and of 3 coordinates"),
+    "two dimensions of a plan": (lambda: transport.regress(FITTED, normal(50, 3), X, 1), "of 3 and of 2 coordinates"),
+    "another potential's": (lambda: transport.refine(FITTED, *normal(100, 3).split(50), 1), "3 coordinates, the pot"),
+    "no steps": (lambda: transport.regress(FITTED, X, X, 0), "steps is 0; expected a whole number"),
+    "no codes": (lambda: transport.gan(X[:0]), "the sample of codes has 0 points; give at least 10"),
+    "few codes": (lambda: transport.gan(X[:3]), "the sample of codes has 3 points; give at least 10"),
+    "codes of a GAN in a row": (lambda: transport.ways(X[:, 0]), r"sample of codes is torch.float32 of shape \(50,"),
+    "no width": (lambda: transport.gan(X, width=0), "width is 0; expected a whole number"),
+    "moments of two dimensions": (
+        lambda: transport.bures(torch.zeros(2), torch.eye(2), torch.zeros(3), torch.eye(3)),
+        r"shapes \[\(2,\), \(2, 2\), \(3,\), \(3, 3\)\]; expected \(D,\) and \(D, D\), of one D",
+    ),
+    "a covariance in a row": (
+        lambda: transport.bures_cost(torch.zeros(2), torch.ones(2), torch.zeros(2), torch.eye(2)),
+        "means and covariances have shapes",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ONE_LINE)
+def test_whatever_cannot_be_mapped_or_fitted_is_named_in_one_line(case):
+    call, words = ONE_LINE[case]
+    with pytest.raises(ValueError, match=words) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_points_in_double_precision_are_mapped_as_in_single():
+    assert torch.equal(FITTED(X.double()), FITTED(X))
+
+
 def test_a_sample_with_few_of_the_modes_is_seen():
     one = toy.centres()[:1] + 0.1 * normal(500, 2)
     found = toy.modes(one)
@@ -312,7 +356,8 @@ def test_a_record_goes_on_where_it_stopped_and_can_be_checked(mnist, tmp_path, m
     assert len(said) == 2  # one line for each run, none the third time
     record = read_record(out)
     assert len(record["mnist"]["runs"]) == 2
-    assert record["command"] == "hollow transport --digits mnist.npz"
+    assert record["mnist"]["command"] == "hollow transport --digits mnist.npz"
+    assert {"commit", "created", "hardware", "versions"} < set(record["mnist"])
     kept = recording.Kept("mnist", tmp_path)
     z = normal(kept.known.n, 4)
     again = quality.frechet_distance(kept.known, kept.reader.body(kept.network.decode(kept.transport(z))))

@@ -38,14 +38,22 @@ class Plan:
     image: Tensor
 
 
+def sample(z: Tensor, what: str, fewest: int = FEWEST) -> None:
+    """Raise a ValueError about `what` unless z is a tensor of finite floats (n, D), n at least `fewest`."""
+    if not isinstance(z, Tensor):
+        raise ValueError(f"{what} is a {type(z).__name__}; expected a torch tensor, such as torch.as_tensor(z)")
+    if z.ndim != 2 or not z.is_floating_point():
+        raise ValueError(f"{what} is {z.dtype} of shape {tuple(z.shape)}; expected floats (n, D)")
+    check(z.shape[1] > 0, f"points of {what} have no coordinates; give at least one")
+    check(len(z) >= fewest, f"{what} has {len(z)} points; give at least {fewest}")
+    bad = int((~torch.isfinite(z)).any(1).sum())
+    check(bad == 0, f"{bad} of {len(z)} points of {what} hold NaN or infinity; leave them out")
+
+
 def samples(x: Tensor, y: Tensor, fewest: int = FEWEST) -> None:
-    """Raise a ValueError unless x and y are finite floats (n, D) and (m, D), n and m at least `fewest`."""
-    for z, what in ((x, "first"), (y, "second")):
-        if z.ndim != 2 or not z.is_floating_point():
-            raise ValueError(f"the {what} sample is {z.dtype} of shape {tuple(z.shape)}; expected floats (n, D)")
-        check(len(z) >= fewest, f"the {what} sample has {len(z)} points; give at least {fewest}")
-        bad = int((~torch.isfinite(z)).any(1).sum())
-        check(bad == 0, f"{bad} of {len(z)} points of the {what} sample hold NaN or infinity; leave them out")
+    """Raise a ValueError unless x and y are good samples, see `sample`, of one dimension."""
+    sample(x, "the first sample", fewest)
+    sample(y, "the second sample", fewest)
     if x.shape[1] != y.shape[1]:
         raise ValueError(
             f"points of {x.shape[1]} and of {y.shape[1]} coordinates have no distance; give samples of one dimension"

@@ -40,11 +40,12 @@ def fit(
     Raises
     ------
     ValueError
-        Different dimensions, NaN, fewer points than 10 or D + 1, steps < 1.
+        No tensors, different dimensions, NaN, fewer points than 10 or D + 1, points that are all alike; steps, heads
+        or pieces < 1.
     """
     samples(x, y)
-    check(is_whole(steps) and steps > 0, f"steps is {steps!r}; expected a whole number, at least 1")
     x, y = x.float(), y.float()
+    whole(steps)
     potential = Potential(x, y, heads=heads, pieces=pieces, generator=generator)
     refine(potential, x, y, steps, generator=generator, progress=progress)
     return potential.eval().requires_grad_(False)
@@ -57,9 +58,10 @@ def regress(
     r"""Fit phi to the Kantorovich potential u of the exact plan of two large batches, and its gradient to the plan.
 
     Least squares of phi - u, centred, and of :math:`\nabla\phi(x_i) - (x_i - \bar T(x_i))`, where :math:`\bar T` is the
-    plan's mean image. What it finds is the transport of the batch. In many dimensions a batch is far from its law:
-    :math:`\bar T` shrinks towards the mean, and no number of steps mends that.
+    plan's mean image. What it finds is the transport of the batch. In many dimensions a batch is far from its law, and
+    :math:`\bar T` shrinks towards the mean. Errors are those of `fit`.
     """
+    x, y = _checked(potential, x, y, steps)
     x, y = (z[torch.randperm(len(z), generator=generator)[:LARGE]] for z in (x, y))
     plan = exact(x, y)
     height = x.square().sum(1) / 2 - plan.u.float()  # psi instead of phi
@@ -80,7 +82,9 @@ def refine(
     :math:`\psi^*(y) = \max_x x \cdot y - \psi(x)` is a concave problem in D numbers, and no network plays against phi:
     each code keeps its preimage from one visit to the next, and `climb` brings it up to date. The gradient of
     :math:`\psi^*(y)` in the weights is that of :math:`-\psi` at the preimage. No batch is mistaken for its law.
+    Errors are those of `fit`.
     """
+    x, y = _checked(potential, x, y, steps)
     preimage = of_samples(y, x)(y)
     size = torch.full((len(y),), 0.3)
     update = _Updates(potential, steps)
@@ -91,6 +95,20 @@ def refine(
         start = _better_start(potential, y[j], preimage[j], here)
         preimage[j], size[j] = climb(potential, y[j], start, size[j], ASCENT)
         update(potential.both(here)[0].mean() - potential.both(preimage[j])[0].mean())
+
+
+def whole(steps: int) -> None:
+    """Raise a ValueError unless steps is a whole number, at least 1."""
+    check(is_whole(steps) and steps > 0, f"steps is {steps!r}; expected a whole number, at least 1")
+
+
+def _checked(potential: Potential, x: Tensor, y: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Return the samples in the precision of the potential, or raise a ValueError."""
+    samples(x, y)
+    whole(steps)
+    dim, dtype = potential.planes.shape[2], potential.planes.dtype
+    check(x.shape[1] == dim, f"samples have {x.shape[1]} coordinates, the potential {dim}; make one for these samples")
+    return x.to(dtype), y.to(dtype)
 
 
 def cooled(done: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from hollow.prior import check, is_whole
 from hollow.transport.gaussian import of_samples
 
 FINAL = 0.005  # temperature of the smooth maxima, for coordinates of size 1
@@ -30,12 +31,19 @@ class Potential(nn.Module):
         How many smooth maxima, of how many planes.
     generator : torch.Generator, keyword-only, optional
         Of the first planes.
+
+    Raises
+    ------
+    ValueError
+        Samples that `of_samples` refuses, heads or pieces < 1; points to map that are no floats (n, D).
     """
 
     def __init__(
         self, x: Tensor, y: Tensor, *, heads: int = 4, pieces: int = 32, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
+        for value, what in ((heads, "heads"), (pieces, "pieces")):
+            check(is_whole(value) and value > 0, f"{what} is {value!r}; expected a whole number, at least 1")
         affine = of_samples(x, y)
         values, vectors = torch.linalg.eigh(SHARE * affine.matrix)
         self.root = nn.Parameter((values.clamp(min=0).sqrt()[:, None] * vectors.T).float())  # L
@@ -57,11 +65,21 @@ class Potential(nn.Module):
         return value, shares @ flat + inner @ self.root + self.shift
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.both(x)[1]
+        return self.both(self._points(x))[1]
 
     def phi(self, x: Tensor) -> Tensor:
         r"""Return the discriminator :math:`|x|^2 / 2 - \psi(x)`, (n,)."""
+        x = self._points(x)
         return x.square().sum(1) / 2 - self.both(x)[0]
+
+    def _points(self, x: Tensor) -> Tensor:
+        """Return points (n, D) in the precision of the weights, or raise a ValueError."""
+        if not isinstance(x, Tensor):
+            raise ValueError(f"points are a {type(x).__name__}; expected a torch tensor, such as torch.as_tensor(x)")
+        dim = self.planes.shape[2]
+        if x.ndim != 2 or x.shape[1] != dim or not x.is_floating_point():
+            raise ValueError(f"points are {x.dtype} of shape {tuple(x.shape)}; expected floats (n, {dim}), as fitted")
+        return x.to(self.planes.dtype)
 
 
 @torch.no_grad()

@@ -57,8 +57,8 @@ def record(
             words = ["--digits", digits.name] if digits else []
             words += ["--images", Path(images).name] if images else []
             told = shlex.join(["hollow", "transport", *words])
-            held[name] = part
-            held |= {"command": told, **provenance(), "versions": {"pot": ot.__version__, "torch": torch.__version__}}
+            versions = {"pot": ot.__version__, "torch": torch.__version__}
+            held[name] = part | {"command": told, **provenance(), "versions": versions}  # parts may be of two commands
             held.pop("seal", None)
             if seed == 0:
                 keep(study, pieces / f"transport-{name}.safetensors", told)

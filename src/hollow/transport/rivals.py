@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hollow.transport.discrete import costs, out_of_sample
-from hollow.transport.fitting import fit, regress
+from hollow.prior import check, is_whole
+from hollow.transport.discrete import costs, out_of_sample, sample
+from hollow.transport.fitting import fit, regress, whole
 from hollow.transport.gaussian import of_samples
 from hollow.transport.potential import Potential
 
@@ -38,7 +39,15 @@ def ways(codes: Tensor, *, steps: int = 1500, generator: torch.Generator | None 
         "simple law" leaves latents as they are. "moments" is the affine map between normal laws. "transport" is the
         discriminator's, trained on the dual, "plan regression" on the exact plan of a batch. "exact plan" and
         "entropic plan" are POT's, of a thousand points. "GAN" is trained in code space.
+
+    Raises
+    ------
+    ValueError
+        As `fit` does.
     """
+    sample(codes, "the sample of codes")
+    whole(steps)
+    codes = codes.float()
     x = torch.randn(len(codes), codes.shape[1], generator=generator)
     some, chosen = x[:PLAN], codes[torch.randperm(len(codes), generator=generator)[:PLAN]]
     reg = REG * float(costs(some, chosen).mean())
@@ -71,7 +80,14 @@ def ways(codes: Tensor, *, steps: int = 1500, generator: torch.Generator | None 
 def gan(
     codes: Tensor, *, steps: int = 1500, width: int = 128, generator: torch.Generator | None = None
 ) -> Callable[[Tensor], Tensor]:
-    """Return the generator of a small GAN in code space: two hidden layers each, the non-saturating loss with R1."""
+    """Return the generator of a small GAN in code space: two hidden layers each, the non-saturating loss with R1.
+
+    A ValueError says if codes are no finite floats (m, D), m at least 10, or if steps or width are below 1.
+    """
+    sample(codes, "the sample of codes")
+    whole(steps)
+    check(is_whole(width) and width > 0, f"width is {width!r}; expected a whole number, at least 1")
+    codes = codes.float()
     dim = codes.shape[1]
 
     def network(outputs: int) -> nn.Sequential:
