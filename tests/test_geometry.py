@@ -288,8 +288,8 @@ def test_relu_decoders_have_geodesics_by_energy():
 
 
 def test_a_generator_of_many_latents_and_images_has_geodesics():
-    last = nn.ConvTranspose2d(4, 3, 4, 2, 1)
-    decoder = nn.Sequential(nn.Linear(100, 64), nn.ReLU(), nn.Unflatten(1, (4, 4, 4)), last)
+    last = nn.ConvTranspose2d(32, 3, 4, 2, 1)
+    decoder = nn.Sequential(nn.Linear(100, 512), nn.ReLU(), nn.Unflatten(1, (32, 4, 4)), last)
     torch.nn.init.normal_(decoder[0].weight, 0, 0.1, generator=torch.Generator().manual_seed(0))
     torch.nn.init.normal_(last.weight, 0, 0.1, generator=torch.Generator().manual_seed(1))
     metric = geometry.PullBack(decoder.eval().requires_grad_(False))
@@ -299,6 +299,8 @@ def test_a_generator_of_many_latents_and_images_has_geodesics():
     assert path.converged.all()
     assert (path.length < 0.97 * metric.length(line)).all()
     assert path(0.5).dtype == torch.float32
+    narrow = nn.Sequential(nn.Linear(100, 64), nn.Tanh(), nn.Linear(64, 192))  # 64 units hold no 100 dimensions
+    raises("metric is singular", geometry.geodesic, geometry.PullBack(narrow), z0, z1)
 
 
 @SMALL
@@ -519,6 +521,63 @@ def test_singular_metrics_are_named():
     raises("singular", geometry.brownian, flat, z, steps=2, time=1.0)
     fading = geometry.FromFunction(lambda at: torch.zeros(len(at), 2, 2, dtype=at.dtype))
     raises("singular", fading.log_volume, z)
+    # One direction of two is seen, or none: a straight line is no geodesic of either.
+    summed = geometry.PullBack(lambda at: torch.stack([at.sum(1)] * 3, 1))
+    codes = draws(30, 2)
+    for dtype, metric in itertools.product((torch.float64, torch.float32), (summed, fading)):
+        raises("metric is singular at point 0", geometry.geodesic, metric, z.to(dtype), z.to(dtype) + 1)
+        raises("metric is singular at point 0", geometry.Graph, metric, codes.to(dtype))
+        raises("metric is singular at point 0", geometry.kmeans, metric, codes.to(dtype), 2)
+    # A graph forgives single nodes, for grids have corners; ends of a geodesic it does not.
+    half = geometry.FromFunction(lambda at: (at[:, 0] < 0).to(at)[:, None, None] * torch.eye(2, dtype=at.dtype))
+    assert geometry.Graph(half, codes).distances(codes[:1]).isfinite().all()
+    raises("singular", geometry.geodesic, half, codes.amin(0), codes.amax(0))
+
+
+def test_few_ends_are_looked_at_where_jacobians_cost_much():
+    seen = []
+
+    class Counted(geometry.PullBack):
+        def matrix(self, z):
+            seen.append(len(z))
+            return super().matrix(z)
+
+    weight = draws(12_288, 100).float()
+    metric = Counted(lambda z: z @ weight.T)
+    z = draws(6, 100).float()
+    metric.check(z)
+    assert metric.sample(z).shape == (2, 100, 100)
+    small = Counted(sphere)
+    small.check(draws(3, 2))
+    small.sample(draws(40, 2))
+    assert seen == [2, 40]
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        lambda z: torch.where(z > 0, z, 2 * z),
+        lambda z: z.sort(1).values + z,
+        lambda z: z - z.amax(1, keepdim=True) + z.square(),
+        lambda z: z + z.amin(1, keepdim=True),
+        lambda z: z + z.max(1, keepdim=True).values,
+        lambda z: z + z.min(),
+    ],
+)
+def test_operations_with_kinks_are_known_by_name(decoder):
+    assert geometry.kinks(decoder, draws(1, 2))
+    raises("in the decoder has a kink", geometry.PullBack(decoder).acceleration, draws(1, 2), draws(1, 2))
+
+
+def test_latents_of_another_dtype_than_the_decoder_are_named():
+    metric = geometry.PullBack(layers(nn.Tanh()).float())
+    z = draws(3, 2)
+    for call in (metric, metric.volume, lambda at: geometry.geodesic(metric, at, at + 1)):
+        raises("latents of dtype torch.float64.*z.to.dtype., or decoder.to", call, z)
+    assert metric(z.float()).dtype == torch.float32
+    raises("latents of dtype torch.float64", metric, z)  # also once a dtype that fits was seen
+    image = nn.Sequential(nn.Unflatten(1, (2, 1, 1)), nn.ConvTranspose2d(2, 3, 4))
+    raises("latents of dtype torch.float64", geometry.PullBack(image), z)
 
 
 def test_a_boundary_value_problem_that_fails_is_reported_per_curve():
@@ -569,6 +628,8 @@ def test_wrong_shapes_and_values_are_named():
     raises("as the graph's nodes", geometry.Graph(metric, draws(20, 2)).distances, draws(3, 3))
     raises("for 4 clusters; expected .n, D. with n >= 4", geometry.kmeans, metric, z, 4)
     raises("k is 0", geometry.kmeans, metric, z, 0)
+    raises("starts is 0; expected a positive", geometry.kmeans, metric, z, 2, starts=0)
+    raises("refine is -1", geometry.kmeans, metric, z, 2, refine=-1)
     raises("labels and clusters are of shapes", geometry.f_measure, torch.ones(3).long(), torch.ones(4).long())
     raises("steps is 0", geometry.brownian, metric, z, steps=0, time=1.0)
     raises("time is -1", geometry.brownian, metric, z, steps=1, time=-1)

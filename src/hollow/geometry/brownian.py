@@ -25,8 +25,10 @@ def brownian(
 
     Each step is a short geodesic: z + u + a / 2, where u has the law N(0, dt M(z)^-1) and a = -Gamma(u, u) is the
     acceleration of the geodesic that starts so (Jorgensen, 1975). Where M is large, on the edge of the data, steps are
-    short. A motion that comes to where the metric is singular, far outside the data, is NaN from there on, and a
-    warning says which; take more steps.
+    short. Where a would be longer than u it is shortened to the length of u: on a slope too steep for the step the
+    second order overshoots, and there the law is not that of Brownian motion; with more steps this becomes rare. A
+    motion that comes to where the metric is singular, far outside the data, is NaN from there on, and a warning says
+    which; take more steps.
 
     Parameters
     ----------

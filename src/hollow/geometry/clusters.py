@@ -51,10 +51,10 @@ def kmeans(
 ) -> Clusters:
     """Cluster codes (n, D) around k centres by squared distances under a metric.
 
-    First on a graph, from several starts (k-means++) until nothing changes: there all distances are known at once, and
-    a centre is the node with the least sum. Then `refine` steps of Lloyd's algorithm with geodesics: a centre moves to
-    the Karcher mean of its codes, downhill along the mean of their logarithms. No geodesic is solved to a centre that
-    is half as far again on the graph as the nearest.
+    First k-medoids on a graph, from several starts (k-means++) until nothing changes: there all distances are known at
+    once, and a centre is the node with the least sum. Then `refine` steps of Lloyd's algorithm with geodesics: a centre
+    moves to the Karcher mean of its codes, downhill along the mean of their logarithms. No geodesic is solved to a
+    centre that is half as far again on the graph as the nearest.
 
     Parameters
     ----------
@@ -68,10 +68,12 @@ def kmeans(
     Raises
     ------
     ValueError
-        If there are fewer codes than clusters.
+        If there are fewer codes than clusters, or the metric is singular.
     """
     metric.check(codes)
     check(is_whole(k) and k >= 1, f"k is {k!r}; expected a positive number of clusters")
+    check(is_whole(starts) and starts >= 1, f"starts is {starts!r}; expected a positive integer")
+    check(is_whole(refine) and refine >= 0, f"refine is {refine!r}; expected an integer of 0 or more")
     check(
         codes.ndim == 2 and len(codes) >= k,
         f"codes are of shape {tuple(codes.shape)} for {k} clusters; expected (n, D) with n >= {k}",

@@ -18,10 +18,12 @@ with warnings.catch_warnings(category=FutureWarning, action="ignore"):
     # torch.func loads this at its first derivative and warns of torch's own use of torch.jit, which no reader can mend.
     import torch._decomp.decompositions_for_jvp
 
-KINKS = {  # operations of torch whose slope jumps
-    "abs", "clamp", "clamp_max", "clamp_min", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu",
-    "max_pool2d_with_indices", "maximum", "minimum", "_prelu_kernel", "relu", "rrelu_with_noise", "softshrink",
-    "threshold",
+KINKS = {  # operations of torch whose value or slope jumps, or may jump, as that of `where`
+    "abs", "adaptive_max_pool2d", "amax", "amin", "aminmax", "ceil", "clamp", "clamp_max", "clamp_min", "cummax",
+    "cummin", "floor", "fmax", "fmin", "fmod", "frac", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "heaviside", "kthvalue", "leaky_relu", "max", "max_pool2d_with_indices", "max_pool3d_with_indices", "maximum",
+    "median", "min", "minimum", "nanmedian", "_prelu_kernel", "relu", "relu6", "remainder", "round",
+    "rrelu_with_noise", "sign", "softshrink", "sort", "threshold", "topk", "trunc", "where",
 }  # fmt: skip
 MIXING = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)  # in training they mix or blur latents
 
@@ -53,6 +55,11 @@ def check_gradients(decoder: Callable[[Tensor], Any], z: Tensor) -> int:
         with torch.no_grad():
             plain = joint(decoder, z)
     except (RuntimeError, TypeError) as error:
+        if "type" in str(error):  # torch words it in several ways: "same dtype", "Input type (double) and ..."
+            raise ValueError(
+                f"the decoder does not take latents of dtype {z.dtype}: {_line(error)}; "
+                "convert one of them: z.to(dtype), or decoder.to(z.dtype)"
+            ) from error
         raise ValueError(f"the decoder does not take latents of shape {tuple(z.shape)}: {_line(error)}") from error
     try:
         with torch.enable_grad():
@@ -75,7 +82,7 @@ def check_gradients(decoder: Callable[[Tensor], Any], z: Tensor) -> int:
 
 
 def check_smooth(decoder: Callable[[Tensor], Any], z: Tensor) -> None:
-    """Raise `ValueError` that names the first layer whose slope jumps, for there are no second derivatives there."""
+    """Raise `ValueError` that names the first layers with known operations with kinks: no second derivatives there."""
     found = kinks(decoder, z)
     check(
         not found,
@@ -85,7 +92,10 @@ def check_smooth(decoder: Callable[[Tensor], Any], z: Tensor) -> None:
 
 
 def kinks(decoder: Callable[[Tensor], Any], z: Tensor) -> list[str]:
-    """Return the layers of a decoder that have kinks, as "layer '1' (ReLU)", in the order in which they are used."""
+    """Return the layers of a decoder that use known operations with kinks, as "layer '1' (ReLU)", in order of use.
+
+    Operations are known by name (`KINKS`), so a kink by other means, say by indexing or by Python's `if`, is not seen.
+    """
     names = {module: name for name, module in _layers(decoder)}
     inside: list[nn.Module] = []
     found: dict[str, None] = {}

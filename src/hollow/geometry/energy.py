@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hollow.geometry.curves import FINE, Geodesics, ends
 from hollow.geometry.graph import Graph
-from hollow.geometry.metric import Metric
+from hollow.geometry.metric import Metric, root
 from hollow.prior import check, is_whole
 
 
@@ -68,6 +68,9 @@ def by_energy(
     decoder but the gradient. L-BFGS goes down from a path through `graph`, from `start`, curves (T, n, D), or from the
     straight line; each curve has its own steps and its own verdict.
 
+    A metric that is singular at an end raises a `ValueError`: with so little to measure, any line would be shortest.
+    (Where a Jacobian costs much, two ends are looked at.)
+
     Parameters
     ----------
     metric, z0, z1, graph, start
@@ -83,6 +86,7 @@ def by_energy(
     for name, value in (("knots", knots), ("segments", segments), ("steps", steps)):
         check(is_whole(value) and value >= 1, f"{name} is {value!r}; expected a positive integer")
     check(segments > knots, f"segments is {segments} for {knots} knots; expected more segments than knots")
+    root(metric.sample(torch.cat((first, last))))
     splines, time = Splines(knots, segments), np.linspace(0, 1, segments + 1)
     if start is None and graph is not None:
         start = graph.paths(first, last)

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from hollow.geometry.metric import Metric
+from hollow.geometry.metric import Metric, factored, root
 from hollow.prior import check, is_whole
 
 
@@ -27,6 +27,12 @@ class Graph:
         Edges of each node, at least; pieces that do not hang together are joined where they are nearest.
     parts : int, keyword-only
         Steps in which an edge is measured.
+
+    Raises
+    ------
+    ValueError
+        If there are too few nodes, or the metric is singular at all that are looked at: at one or other, say in the
+        corner of a grid, it may be.
     """
 
     def __init__(self, metric: Metric, nodes: Tensor, *, neighbours: int = 10, parts: int = 4):
@@ -36,6 +42,9 @@ class Graph:
             nodes.ndim == 2 and len(nodes) > neighbours,
             f"nodes are of shape {tuple(nodes.shape)}; expected (n, D) with n > {neighbours} neighbours",
         )
+        matrices = metric.sample(nodes.detach())
+        if bool(factored(matrices)[1].all()):
+            root(matrices)  # names the first
         self.metric, self.nodes, self.parts = metric, nodes.detach(), parts
         self._where = nodes.detach().cpu().double().numpy()
         self._near = NearestNeighbors(n_neighbors=neighbours + 1).fit(self._where)
@@ -78,7 +87,7 @@ class Graph:
 
     def _with(self, sources: Tensor) -> tuple[csr_matrix, int]:
         """The graph with further nodes, and the number of the first of them."""
-        self.metric.check(sources)
+        self.metric.check(sources.to(self.nodes) if isinstance(sources, Tensor) else sources)
         check(
             sources.ndim == 2 and sources.shape[1] == self.nodes.shape[1],
             f"latents are of shape {tuple(sources.shape)}; expected (n, {self.nodes.shape[1]}), as the graph's nodes",

@@ -43,6 +43,12 @@ class Metric(ABC):
         )
         check(bool(torch.isfinite(z).all()), "latents hold NaN or infinity; give finite ones")
 
+    def sample(self, z: Tensor) -> Tensor:
+        """Return matrices at some of the latents (n, D), evenly chosen: at all of them, or at two if they cost much."""
+        most = max(2, self.curves(z[None]) // (2 * z.shape[-1]))
+        index = torch.linspace(0, len(z) - 1, min(len(z), most), dtype=torch.float64).round().long()
+        return self.matrix(z[index.to(z.device)]).detach()
+
     def __call__(self, z: Tensor) -> Tensor:
         """Return the matrices M(z), shape (..., D, D)."""
         self.check(z)
@@ -147,16 +153,18 @@ class PullBack(Metric):
         check(callable(decoder), f"decoder is {decoder!r}; expected a function or a module from latents to outputs")
         self.decoder = decoder
         self._outputs: dict[int, int] = {}
+        self._checked: set[tuple[int, torch.dtype]] = set()
         self._smooth = False
 
     def check(self, z: Tensor, *, second: bool = False) -> None:
         super().check(z)
         dim = z.shape[-1]
-        if dim not in self._outputs:
+        if (dim, z.dtype) not in self._checked:
             probe = z.reshape(-1, dim)[:2]
             self._outputs[dim] = check_gradients(self.decoder, probe)
             many = self._outputs[dim]
             check(many >= dim, f"metric is singular: the decoder has {many} outputs for {dim} latent dimensions")
+            self._checked.add((dim, z.dtype))
         if second and not self._smooth:
             check_smooth(self.decoder, z.reshape(-1, dim)[:1])
             self._smooth = True
@@ -211,7 +219,7 @@ def root(matrix: Tensor) -> Tensor:
     factor, bad = factored(matrix)
     if bool(bad.any()):
         worst = int(bad.flatten().nonzero()[0])
-        values = torch.linalg.eigvalsh(matrix.reshape(-1, *matrix.shape[-2:])[worst])
+        values = torch.linalg.eigvalsh(matrix.detach().reshape(-1, *matrix.shape[-2:])[worst])
         raise ValueError(
             f"metric is singular at point {worst}: eigenvalues from {float(values[0]):.2g} to {float(values[-1]):.2g}; "
             "add an RBF precision to the decoder, or use fewer latent dimensions"
