@@ -45,7 +45,7 @@ def test_a_fit_beats_principal_components_and_is_repeatable(generator):
 
     def fitted():
         own = torch.Generator().manual_seed(1)
-        network = Dense(64, 4, hidden=(128,), generator=own)
+        network = Dense(64, 4, hidden=(128, 64), generator=own)
         return autoencoders.fit(network, images, steps=800, generator=own, progress=False)
 
     network = fitted()
@@ -56,7 +56,7 @@ def test_a_fit_beats_principal_components_and_is_repeatable(generator):
     values = torch.linalg.eigvalsh((images - images.mean(0)).T @ (images - images.mean(0)))
     assert error < float(values[:-4].sum())
     assert not any(p.requires_grad for p in network.parameters())
-    torch.testing.assert_close(fitted().encode(images[:5]), codes[:5], atol=0, rtol=0)
+    torch.testing.assert_close(fitted().encode(images), codes, atol=1e-5, rtol=0)
 
 
 def test_variational_codes_are_about_as_wide_as_the_prior(generator):
