@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from hollow.dcgan import Discriminator, Generator, init_he
 from hollow.learning import Task, learn, stream
-from hollow.machine import SOURCE, provenance
+from hollow.machine import provenance, shipped
 from hollow.quality.pixels import unit
 from hollow.zoo import PHOTOGRAPHS_LICENCE, PORTRAITS_LICENCE, read_pair, write_pair
 
@@ -302,8 +302,7 @@ def load(name: str, folder: str | Path | None = None) -> Shipped:
     """
     if name not in NAMES:
         raise ValueError(f"unknown autoencoder {name!r}; expected {', '.join(NAMES)}")
-    packaged = Path(__file__).parent / "autoencoders"
-    folder = Path(folder or (packaged if packaged.is_dir() else SOURCE / "data" / "autoencoders"))
+    folder = Path(folder or shipped("autoencoders"))
     photographs = " --images FOLDER_OR_ZIP" if name.startswith("photographs") else ""
     mend = f"restore it or make it again: hollow autoencoder {name}{photographs}"
     tensors, record = read_pair(folder / f"{name}.safetensors", mend)

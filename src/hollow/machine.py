@@ -12,6 +12,12 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2]  # the repository, where the package runs from it
 
 
+def shipped(name: str) -> Path:
+    """Return the folder `name` of the data that travels with the package, or with the repository that it runs from."""
+    packaged = Path(__file__).parent / name
+    return packaged if packaged.is_dir() else SOURCE / "data" / name
+
+
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from hollow import geometry, zoo
 from hollow.autoencoders import Dense, fit
 from hollow.digits import Digits
-from hollow.machine import SOURCE
+from hollow.machine import shipped
 
 TRIPLES = ((0, 1, 2), (3, 4, 7), (5, 6, 9))  # of the published comparison
 PUBLISHED = {(0, 1, 2): (0.943, 0.776), (3, 4, 7): (0.895, 0.778), (5, 6, 9): (0.811, 0.649)}  # Riemannian, Euclidean
@@ -224,8 +224,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 def folder() -> Path:
     """Return where the small networks and codes of this chapter and its neighbour are."""
-    packaged = Path(__file__).parent / "neighbours"
-    return packaged if packaged.is_dir() else SOURCE / "data" / "neighbours"
+    return shipped("neighbours")
 
 
 def write_shipped(trained: Trained, a: float, record: dict[str, Any]) -> None:

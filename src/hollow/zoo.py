@@ -16,7 +16,7 @@ from torch import Tensor
 from hollow import experiments, priors
 from hollow.dcgan import Generator
 from hollow.files import atomic, read_record, sha256, write_record
-from hollow.machine import SOURCE, provenance
+from hollow.machine import provenance, shipped
 from hollow.priors import Prior
 from hollow.trainer import Trainer
 
@@ -51,10 +51,7 @@ class Model:
 
 def folder(models: str | Path | None = None) -> Path:
     """Return where weights are looked for: `models` if given, else those that travel with the package."""
-    if models:
-        return Path(models)
-    packaged = Path(__file__).parent / "models"
-    return packaged if packaged.is_dir() else SOURCE / "data" / "models"
+    return Path(models) if models else shipped("models")
 
 
 def available(models: str | Path | None = None) -> list[str]:

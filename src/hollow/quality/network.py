@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hollow.files import read_record, sha256
-from hollow.machine import SOURCE
+from hollow.machine import shipped
 
 DIM = 64  # features
 CHANNELS = (32, 48, 72)  # at 32 x 32, 16 x 16 and 8 x 8
@@ -157,10 +157,7 @@ def check(images: Tensor) -> None:
 
 def where(folder: str | Path | None = None) -> Path:
     """Return where feature networks are looked for: `folder` if given, else those that travel with the package."""
-    if folder:
-        return Path(folder)
-    packaged = Path(__file__).parents[1] / "features"
-    return packaged if packaged.is_dir() else SOURCE / "data" / "features"
+    return Path(folder) if folder else shipped("features")
 
 
 def load(name: str, folder: str | Path | None = None, *, device: str = "cpu") -> Features:

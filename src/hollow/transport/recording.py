@@ -17,7 +17,7 @@ from hollow import autoencoders, quality
 from hollow import digits as handwritten
 from hollow.files import atomic, read_record, sha256, write_record
 from hollow.images import load
-from hollow.machine import SOURCE, provenance
+from hollow.machine import provenance, shipped
 from hollow.transport.judges import Reader
 from hollow.transport.potential import Potential
 from hollow.transport.study import Study, of_digits, of_faces
@@ -97,8 +97,7 @@ class Kept:
     """What `keep` wrote: `transport`, and of digits `network`, which decodes, `reader` and `known`."""
 
     def __init__(self, name: str, folder: str | Path | None = None) -> None:
-        packaged = Path(__file__).parents[1] / "neighbours"
-        found = Path(folder or (packaged if packaged.is_dir() else SOURCE / "data" / "neighbours"))
+        found = Path(folder or shipped("neighbours"))
         path = found / f"transport-{name}.safetensors"
         tensors, self.manifest = read_pair(path, "restore it or make it again: hollow transport")
 
