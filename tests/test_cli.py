@@ -90,6 +90,11 @@ def test_training_again_needs_resume(trained):
     assert "--resume" in line
 
 
+def test_graphs_want_a_gpu(tmp_path):
+    line = error("train", "normal", "--preset", "smoke", "--graphs", "--device", "cpu", "--out", tmp_path)
+    assert line.endswith("graphs with 1 process(es) on cpu; expected one process on a GPU: leave graphs out")
+
+
 def test_a_folder_of_images_is_trained_on(tmp_path, monkeypatch):
     monkeypatch.setenv("HOLLOW_CACHE", str(tmp_path / "cache"))
     (tmp_path / "images").mkdir()

@@ -34,6 +34,13 @@ def test_all_rows_are_trained_once(table, tmp_path):
     assert run(tmp_path / "other", "--seed", 1)["uniform"] == "trained"
 
 
+def test_the_command_says_all_that_was_wished():
+    plan = sweep.Plan("paper", "a b.zip", steps=9, device="cuda", seed=3, graphs=True)
+    said = "hollow train celeba-normal --preset paper --images 'a b.zip' --steps 9 --seed 3 --graphs"
+    assert plan.command("celeba-normal", "a b.zip") == said
+    assert sweep.Plan().command("normal", "procedural") == "hollow train normal"
+
+
 def test_other_wishes_are_not_taken_for_finished(table, tmp_path):
     run(tmp_path)
     row = experiments.get("uniform")

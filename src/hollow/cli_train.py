@@ -22,6 +22,7 @@ def train(
     images: Annotated[str | None, typer.Option(help='"procedural", or a folder or zip of images.')] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Updates, instead of the recipe's number.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto: the GPU where there is one.")] = "auto",
+    graphs: Annotated[bool, typer.Option("--graphs", help="Replay each step as one CUDA graph, on a GPU.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write; runs/NAME by default.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Seed, instead of the row's.")] = None,
@@ -63,7 +64,7 @@ def train(
     from hollow import sweep
 
     photographs = None if images == "procedural" else images
-    plan = sweep.Plan(preset, photographs, steps, device, seed, threads)
+    plan = sweep.Plan(preset, photographs, steps, device, seed, threads, graphs)
     if name is None:
         _all(out or Path("runs") / preset, plan, executor, workers, scheduler)
     else:
@@ -91,7 +92,7 @@ def _one(name: str, out: Path, plan: Plan, resume: bool) -> None:
         training.train(
             experiment, recipe, out, images=data.pixels, source=data.source, preset=plan.preset, device=device,
             seed=plan.seed_of(experiment), resume=resume, command=ranks.command(plan.command(name, source)),
-            ranks=ranks,
+            ranks=ranks, graphs=plan.graphs,
         )  # fmt: skip
         if ranks.first:
             typer.echo(f"{out / name}.safetensors is trained; see it with: hollow sample {name} --models {out}")

@@ -48,6 +48,8 @@ class Plan:
         By default that of each row.
     threads : int, optional
         CPU threads of each row; by default PyTorch's. Weights are bitwise the same for the same number.
+    graphs : bool
+        Replay each step as one CUDA graph, for a GPU.
     """
 
     preset: str = "lite"
@@ -56,6 +58,7 @@ class Plan:
     device: str = "cpu"
     seed: int | None = None
     threads: int | None = None
+    graphs: bool = False
 
     def recipe(self, row: Experiment) -> Recipe:
         """Return the recipe with the row's width and the plan's number of steps."""
@@ -74,7 +77,7 @@ class Plan:
         """Return the command that repeats the training of one row on `source`, "procedural" or a path."""
         told = {"--preset": self.preset, "--images": source, "--steps": self.steps, "--seed": self.seed}
         words = [str(word) for option in told.items() if option not in _USUAL.items() for word in option]
-        return shlex.join(["hollow", "train", name, *words])
+        return shlex.join(["hollow", "train", name, *words, *["--graphs"] * self.graphs])
 
 
 class Data(NamedTuple):
@@ -130,7 +133,7 @@ def train_row(
     training.train(
         row, recipe, out / name, images=data.pixels, source=data.source, preset=plan.preset,
         device=devices.named(plan.device), seed=plan.seed_of(row), resume=True, command=plan.command(name, source),
-        progress=progress, stop=stop, patience=patience,
+        progress=progress, stop=stop, patience=patience, graphs=plan.graphs,
     )  # fmt: skip
     for file in sorted([*(out / name).glob(f"{name}.*"), *(out / name).glob(f"{name}@*.*")], reverse=True):
         with atomic(out / file.name) as part:  # weights before manifests: a pair is whole once its manifest is

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from hollow import priors
 from hollow.dcgan import SIZE, Discriminator, init_he, init_normal
 from hollow.distributed import ALONE, Ranks
 from hollow.experiments import Experiment, Recipe
+from hollow.graphs import Replayed
 
 LAST_GAIN = {"conv": 1.0, "fc": 0.05}  # of the generator's last layer, see `hollow.dcgan.init_he`
 _LATENTS, _GRID, _ORDER, _INIT = range(4)  # streams of random numbers
@@ -42,6 +45,8 @@ class Trainer:
         This process's place among those that train the model together. The recipe's batch is that of all of them:
         each takes its part of the images and latents of the step, and their gradients are averaged, so that they do
         what one process would do.
+    graphs : bool, keyword-only
+        Replay each step as one CUDA graph (`hollow.graphs`): for one process on a GPU.
 
     Notes
     -----
@@ -58,6 +63,7 @@ class Trainer:
         seed: int = 0,
         bf16: bool = True,
         ranks: Ranks = ALONE,
+        graphs: bool = False,
     ) -> None:
         if images.dtype != torch.uint8 or images.shape[1:] != (3, SIZE, SIZE):
             raise ValueError(
@@ -67,7 +73,11 @@ class Trainer:
             raise ValueError(f"{len(images)} images are fewer than a batch of {recipe.batch}; give more images")
         ranks.share(recipe.batch)
         self.experiment, self.recipe, self.seed, self.bf16, self.ranks = experiment, recipe, seed, bf16, ranks
-        self.device = torch.device(device)
+        self.device, self.graphs = torch.device(device), graphs
+        if graphs and (self.device.type != "cuda" or ranks.world > 1):
+            raise ValueError(
+                f"graphs with {ranks.world} process(es) on {device}; expected one process on a GPU: leave graphs out"
+            )
         self.images = images.to(self.device)
         self.prior = priors.get(experiment.prior, experiment.dim)
         self.generator = experiment.generator(recipe.width)
@@ -85,13 +95,21 @@ class Trainer:
         self.discriminator.to(self.device).to(memory_format=layout)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False).eval()
         self.optimisers = {
-            name: torch.optim.Adam(net.parameters(), recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True)
+            name: torch.optim.Adam(
+                net.parameters(), recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True, capturable=graphs
+            )
             for name, net in (("generator", self.generator), ("discriminator", self.discriminator))
         }
         # Called in place of the networks where gradients of their weights follow; alone, they are the networks.
         self._generate, self._judge = ranks.wrap(self.generator), ranks.wrap(self.discriminator)
         self.done = 0
         self._epoch, self._order = -1, torch.empty(0)
+        self._updates = self._ways()
+
+    def _ways(self) -> dict[bool, Callable[..., dict[str, Tensor]]]:
+        """The update without and with the penalty: two sequences of kernels, so two graphs where graphs are wanted."""
+        ways = {penalised: partial(self._update, penalised=penalised) for penalised in (False, True)}
+        return {key: Replayed(way) for key, way in ways.items()} if self.graphs else dict(ways)
 
     def _stream(self, kind: int, index: int) -> int:
         return int(np.random.SeedSequence([self.seed, kind, index]).generate_state(1, np.uint64)[0] >> 1)
@@ -99,7 +117,8 @@ class Trainer:
     def latents(self, n: int, step: int, stream: int = _LATENTS) -> Tensor:
         """Return the `n` latents of a step, shape (n, D)."""
         z = self.prior.sample(n, torch.Generator().manual_seed(self._stream(stream, step)))
-        return z.to(self.device)
+        z = z.pin_memory() if self.device.type == "cuda" else z  # else the host would wait for the copy
+        return z.to(self.device, non_blocking=True)
 
     def batch(self, step: int) -> Tensor:
         """Return the real images of a step in [-1, 1], shape (batch, 3, 64, 64); each epoch has its own order.
@@ -120,8 +139,17 @@ class Trainer:
 
         Where several processes train, the losses are those of this process's part of the batch.
         """
-        recipe, discriminator = self.recipe, self.discriminator
-        real, z = self.batch(self.done), self.ranks.part(self.latents(recipe.batch, self.done))
+        recipe, done = self.recipe, self.done
+        real, z = self.batch(done), self.ranks.part(self.latents(recipe.batch, done))
+        # The average starts short, so that early samples do not show the initial weights.
+        share = torch.full((), 1 - min(recipe.ema, (1 + done) / (10 + done)), device=self.device)
+        losses = self._updates[bool(recipe.r1_gamma) and done % recipe.r1_every == 0](real, z, share)
+        self.done += 1
+        return losses
+
+    def _update(self, real: Tensor, z: Tensor, share: Tensor, *, penalised: bool) -> dict[str, Tensor]:
+        """Change the weights in place; a graph may replay this, so nothing here depends on the number of the step."""
+        discriminator = self.discriminator
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
         with autocast:
             fake = self._generate(z)
@@ -132,10 +160,10 @@ class Trainer:
         self.optimisers["discriminator"].zero_grad()
         d_loss.backward()
         losses = {"d_loss": d_loss.detach()}
-        if recipe.r1_gamma and self.done % recipe.r1_every == 0:
+        if penalised:
             with autocast:
                 penalty = self._r1(real)
-            (penalty * recipe.r1_every).backward()  # its gradients add to those that the ranks share already
+            (penalty * self.recipe.r1_every).backward()  # its gradients add to those that the ranks share already
             losses["r1"] = penalty.detach()
         self.optimisers["discriminator"].step()
 
@@ -146,8 +174,7 @@ class Trainer:
         g_loss.backward()
         self.optimisers["generator"].step()
         discriminator.requires_grad_(True)
-        self._average()
-        self.done += 1
+        self._average(share)
         return losses | {"g_loss": g_loss.detach()}
 
     def _r1(self, real: Tensor) -> Tensor:
@@ -161,12 +188,15 @@ class Trainer:
         return penalty + 0 * logits.sum() if self.ranks.world > 1 else penalty
 
     @torch.no_grad()
-    def _average(self) -> None:
-        # The average starts short, so that early samples do not show the initial weights.
-        decay = min(self.recipe.ema, (1 + self.done) / (10 + self.done))
-        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.generator.parameters()), 1 - decay)
-        for mean, now in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
-            mean.copy_(torch.lerp(mean, now, 1 - decay) if mean.is_floating_point() else now)
+    def _average(self, share: Tensor) -> None:
+        """Move the averaged generator the given share of the way to the present one."""
+        for mean, now in zip(
+            self.averaged.state_dict().values(), self.generator.state_dict().values(), strict=True
+        ):
+            if mean.is_floating_point():
+                mean.lerp_(now, share.to(mean.dtype))
+            else:
+                mean.copy_(now)
 
     @torch.no_grad()
     def samples(self, n: int = 64) -> Tensor:
@@ -198,6 +228,7 @@ class Trainer:
                     like = value if moment == "step" else torch.empty_like(weights[int(i)]).copy_(value)
                     moments.setdefault(int(i), {})[moment] = like
             optimiser.load_state_dict(whole | {"state": moments})
+        self._updates = self._ways()  # a graph would go on with the memory of the moments that were
         self.done = done
 
     def _networks(self) -> dict[str, torch.nn.Module]:

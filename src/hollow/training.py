@@ -44,6 +44,7 @@ def train(
     stop: Callable[[], bool] | None = None,
     patience: float = 0.0,
     ranks: Ranks = ALONE,
+    graphs: bool = False,
 ) -> Trainer:
     """Train a model to the last step of its recipe and return the trainer.
 
@@ -69,6 +70,8 @@ def train(
     ranks : Ranks, keyword-only
         This process's place among those that train the model together; the first of them writes the files, which
         are those of one process.
+    graphs : bool, keyword-only
+        Replay each step as one CUDA graph, as `Trainer` does.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def train(
     with locks.held(out, patience) if ranks.first else contextlib.nullcontext():
         if ranks.first and checkpoint.exists() and not resume:
             raise FileExistsError(f"{out} holds a run already; continue it with --resume or choose another --out")
-        trainer = Trainer(experiment, recipe, images, device=device, seed=seed, ranks=ranks)
+        trainer = Trainer(experiment, recipe, images, device=device, seed=seed, ranks=ranks, graphs=graphs)
         if resume and checkpoint.exists():
             checkpoints.load(trainer, checkpoint, source)
             if trainer.done > recipe.steps:

@@ -60,12 +60,17 @@ def speed(width: int, device: str = "cpu", repeats: int = 8, rounds: int = 7) ->
     """Compare our loop with the example's on the same networks, batch and data."""
     pixels = faces.portraits(1024)[0]
     bare = replace(LITE, width=width, r1_gamma=0.0, ema=0.0)
-    ours = Trainer(NORMAL, bare, pixels, device=device)
-    lite = Trainer(NORMAL, replace(LITE, width=width), pixels, device=device)
+    graphs = device == "cuda"
+    ours = Trainer(NORMAL, bare, pixels, device=device, graphs=graphs)
+    lite = Trainer(NORMAL, replace(LITE, width=width), pixels, device=device, graphs=graphs)
+    eager = Trainer(NORMAL, bare, pixels, device=device)
     works: dict[str, Work] = {"example": ExampleLoop(width, pixels, device).step, "ours": ours.step, "lite": lite.step}
+    if graphs:
+        works["without graphs"] = eager.step
+        repeats *= 10  # the first round, which is not counted, sees the recording
     times = interleaved(works, repeats, rounds)
     with FlopCounterMode(display=False) as counter:
-        ours.step()
+        eager.step()
     flops, peak = counter.get_total_flops(), matmul_peak(device)
     figures = {
         "ratio to the example": times["example"] / times["ours"],
@@ -76,6 +81,8 @@ def speed(width: int, device: str = "cpu", repeats: int = 8, rounds: int = 7) ->
         "bf16 matrix peak, GFLOP/s": peak / 1e9,
         "share of that peak": flops / times["ours"] / peak,
     }
+    if graphs:
+        figures["ratio without graphs"] = times["example"] / times["without graphs"]
     if device == "cpu":
         convolving = _share_of_convolutions(ours)
         figures["share of the step in convolutions"] = convolving
@@ -99,7 +106,7 @@ def at_equal_time(source: str, budget: float, width: int = 16, device: str = "cp
     network = quality.load("portraits" if source == "procedural" else "photographs")
     recipe = replace(LITE, width=width)
     loops = {
-        "ours": Trainer(NORMAL, recipe, pixels, device=device),
+        "ours": Trainer(NORMAL, recipe, pixels, device=device, graphs=device == "cuda"),
         "example": ExampleLoop(width, pixels, device),
         "example with batch normalisation": ExampleLoop(width, pixels, device, norm=True),
     }
@@ -123,8 +130,8 @@ def at_equal_time(source: str, budget: float, width: int = 16, device: str = "cp
 
 def _train_some(device: str, threads: int, steps: int, barrier, queue) -> None:
     torch.set_num_threads(threads)
-    trainer = Trainer(NORMAL, LITE, faces.portraits(1024)[0], device=device)
-    for _ in range(3):
+    trainer = Trainer(NORMAL, LITE, faces.portraits(1024)[0], device=device, graphs=device == "cuda")
+    for _ in range(3 if device == "cpu" else 4 * LITE.r1_every):  # on a GPU until both kinds of step are recorded
         trainer.step()
     finish()
     barrier.wait()
