@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import neighbours
 import torch
 from data import caching, cauchy_linear, rendering
 from reading import reading
@@ -37,6 +38,7 @@ def benches(photographs: str | None, budget: float) -> dict[str, Callable[[], di
             found[f"photographs, {budget:g} s of training{where}"] = lambda device=device: at_equal_time(
                 photographs, budget, device=device
             )
+    found |= neighbours.benches()
     return found | {
         "cauchy-linear": cauchy_linear,
         "portraits, 64 x 64": rendering,
@@ -55,13 +57,15 @@ def main() -> None:
     options = parser.parse_args()
     machine = [hardware(device) for device in DEVICES]
     print(f"{'; '.join(machine)}; torch {torch.__version__}")
+    if not neighbours.library():
+        print(neighbours.HOW)
     results = {}
     for name, bench in benches(options.images, options.seconds).items():
         if options.only in name:
             results[name] = bench()
             print(f"\n{name}")
             for what, value in results[name].items():
-                print(f"  {what:44s} {value:12.3f}", flush=True)
+                print(f"  {what:50s} {value:12.4g}", flush=True)
     if options.record:
         record = {
             "command": "make bench RECORD=1" + (" IMAGES=PATH" if options.images else ""),
