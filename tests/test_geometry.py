@@ -682,11 +682,3 @@ def test_comparison_has_all_kinds_of_k_means(trained):
         warnings.simplefilter("error")
         again = oddity.compare(trained, (0.5, 2.0))
     assert again == found
-
-
-def test_intervals_are_those_of_student():
-    values = [1.0, 2.0, 4.0]
-    mean, half = oddity.interval(values)
-    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
-    assert (mean - half, mean + half) == pytest.approx((low, high))
-    assert oddity.interval([1.0]) == (1.0, math.inf)

@@ -29,6 +29,7 @@ def oddity(
     from hollow import oddity as experiment
     from hollow.digits import load
     from hollow.files import atomic, read_record, write_record
+    from hollow.intervals import student
     from hollow.machine import provenance
 
     data, sizes = load(digits), experiment.Sizes()
@@ -60,18 +61,14 @@ def oddity(
     for classes in experiment.TRIPLES:
         rows = [parts[_name(classes, seed)] for seed in range(seeds)]
         summary["".join(map(str, classes))] = {
-            "euclidean": experiment.interval([row["euclidean"] for row in rows]),
-            "no precision": experiment.interval([row["no precision"] for row in rows]),
-            "riemannian": {
-                a: experiment.interval([row["riemannian"][a] for row in rows]) for a in rows[0]["riemannian"]
-            },
-            "gain": experiment.interval(
-                [row["riemannian"][f"{experiment.NARROW:g}"] - row["euclidean"] for row in rows]
-            ),
+            "euclidean": student([row["euclidean"] for row in rows]),
+            "no precision": student([row["no precision"] for row in rows]),
+            "riemannian": {a: student([row["riemannian"][a] for row in rows]) for a in rows[0]["riemannian"]},
+            "gain": student([row["riemannian"][f"{experiment.NARROW:g}"] - row["euclidean"] for row in rows]),
         }
     rows = [parts[_name((0, 1), seed)] for seed in range(seeds)]
     summary["01"] = {
-        name: {key: experiment.interval([row[name][key] for row in rows]) for key in rows[0][name]} for name in rows[0]
+        name: {key: student([row[name][key] for row in rows]) for key in rows[0][name]} for name in rows[0]
     }
     first = experiment.train(data, experiment.TRIPLES[0], sizes, seed=0)
     experiment.write_shipped(first, experiment.NARROW, {**about, **provenance(), "licence": "CC BY-SA 3.0, as MNIST"})
