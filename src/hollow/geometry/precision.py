@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from hollow.prior import check, is_positive
 
+FAINT = -60.0  # logarithm of the least bump: smaller ones change nothing, and denormal numbers take ten times as long
+
 
 class RBFPrecision(nn.Module):
     r"""Precision :math:`\beta(z) = \sum_k W_k \exp(-\lambda_k |z - c_k|^2) + \zeta` of each output, W >= 0, floor zeta.
@@ -104,7 +106,7 @@ class RBFPrecision(nn.Module):
         mean = mean.where(mean > 1e-3 * mean.median(), mean.median())
         check(bool((mean > 0).all()), "codes are all alike; a bandwidth needs codes that differ")
         rates = (a * mean) ** -2 / 2
-        bumps = torch.exp(-rates * torch.cdist(codes.cpu(), where).square())  # (n, K)
+        bumps = torch.exp((-rates * torch.cdist(codes.cpu(), where).square()).clamp_min(FAINT))  # (n, K)
         squares = squares.cpu() + least**2
         weights = (1 / squares.mean(0))[:, None] / bumps.sum(1).mean() * torch.ones(1, centres, dtype=codes.dtype)
         total = (squares.T @ bumps).clamp_min(1e-30)
@@ -116,7 +118,7 @@ class RBFPrecision(nn.Module):
         """Return the precision of each output, shape (n, N), at latents (n, D)."""
         # |z - c|^2 written out: torch.cdist has no second derivative in forward mode.
         far = (z[:, None] - self.centres).square().sum(-1)
-        return torch.exp(-self.rates * far) @ self.weights.T + self.floor
+        return torch.exp((-self.rates * far).clamp_min(FAINT)) @ self.weights.T + self.floor
 
     def sigma(self, z: Tensor) -> Tensor:
         """Return the standard deviation of each output, shape (n, N)."""
