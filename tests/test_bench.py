@@ -94,15 +94,7 @@ def test_the_bench_of_transport_runs_at_a_tiny_size(neighbours):
     assert {"exact plan over map, 200 points", "entropic plan over map, 200 points"} <= set(found)
 
 
-def test_without_the_library_no_bench_of_it_is_listed(neighbours, monkeypatch):
-    monkeypatch.setattr(neighbours, "library", lambda: None)
-    assert not [name for name in neighbours.benches() if "against" in name]
-    monkeypatch.setattr(neighbours, "library", lambda: "stochman 0.3.0")
-    assert "geodesics against stochman 0.3.0" in neighbours.benches()
-
-
 def test_the_library_solves_the_same_curves(neighbours):
-    pytest.importorskip("stochman", reason=neighbours.HOW)
     sizes = neighbours.oddity.Sizes(train=60, held_out=10, codes=60, steps=30, hidden=(8,), centres=8)
     metric, _, codes = neighbours.decoder(sizes)
     found = neighbours.against(metric, codes, n=3, rounds=1, steps=(400,))

@@ -57,8 +57,6 @@ def main() -> None:
     options = parser.parse_args()
     machine = [hardware(device) for device in DEVICES]
     print(f"{'; '.join(machine)}; torch {torch.__version__}")
-    if not neighbours.library():
-        print(neighbours.HOW)
     results = {}
     for name, bench in benches(options.images, options.seconds).items():
         if options.only in name:

@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 
 import torch
+from stochman.curves import CubicSpline
+from stochman.geodesic import geodesic_minimizing_energy
+from stochman.manifold import EmbeddedManifold
 from timing import interleaved
 from torch import Tensor
 
@@ -13,16 +16,7 @@ from hollow.geometry import GaussianDecoder, Geodesics, PullBack, by_boundary, b
 from hollow.transport import scaling
 
 SMALL = oddity.Sizes(train=440, held_out=80, codes=440, steps=500, hidden=(64, 32), centres=32)
-HOW = "stochman is not installed, so no library is compared; install it with: uv pip install -e '.[bench]' (or pip)"
 KNOTS, SECANTS = 8, 32  # free values of a curve and steps of its energy, in both libraries
-
-
-def library() -> str | None:
-    """Return the public library and its version, None where it is not installed."""
-    try:
-        return f"stochman {metadata.version('stochman')}"
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def decoder(sizes: oddity.Sizes = SMALL) -> tuple[PullBack, PullBack, Tensor]:
@@ -88,10 +82,6 @@ def against(
     Its Adam takes as many steps as it is given (150 by default) unless the gradient gets small; ours stops by its
     tolerance. So seconds say nothing without the lengths that were reached, measured alike on 257 points.
     """
-    from stochman.curves import CubicSpline
-    from stochman.geodesic import geodesic_minimizing_energy
-    from stochman.manifold import EmbeddedManifold
-
     class Decoded(EmbeddedManifold):
         def embed(self, points: Tensor, jacobian: bool = False) -> Tensor:
             return metric.decode(points.flatten(0, -2)).unflatten(0, points.shape[:-1])
@@ -157,10 +147,10 @@ def benches() -> dict[str, Callable[[], dict[str, float]]]:
         metric, _, codes = decoder()
         return together(metric, codes)
 
-    found = {
+    return {
         "geodesics by energy, 64 pixels": small,
         "geodesics by energy, 784 pixels": lambda: together(*shipped(), n=16, rounds=1),
         "geodesics by boundary values, 64 pixels": boundary,
+        f"geodesics against stochman {metadata.version('stochman')}": public,
         "transport map": transport,
     }
-    return found | ({f"geodesics against {name}": public} if (name := library()) else {})
