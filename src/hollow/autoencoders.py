@@ -33,16 +33,18 @@ class Autoencoder(nn.Module):
 
     The plain form minimises the squared error. The variational one (Kingma and Welling 2014) minimises
 
-    .. math:: \tfrac{P}{2} \log \overline{(x - \mu(z))^2} + \mathrm{KL}\big(q(z \mid x) \,\|\, N(0, I)\big)
+    .. math:: \tfrac{P}{2} \log \overline{(x - \mu(z))^2} + \beta\,\mathrm{KL}\big(q(z \mid x) \,\|\, N(0, I)\big)
 
-    for P values a picture: a Gaussian likelihood whose variance is its best value (Rybkin et al. 2021), so that no
-    weight between the two terms has to be chosen.
+    for P values a picture. With :math:`\beta = 1` it is a Gaussian likelihood whose variance is its best value (Rybkin
+    et al. 2021), so that no weight between the two terms has to be chosen; another weight acts as another variance.
 
     Attributes
     ----------
     dim : int
         D, coordinates of a code.
     variational : bool
+    weight : float
+        Beta; used in training only, and so not among the tensors.
     shift, scale : Tensor
         Codes are ``(encoder - shift) / scale``. `standardize` sets them for the plain form, whose codes have no scale
         of their own.
@@ -51,9 +53,9 @@ class Autoencoder(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, dim: int, variational: bool) -> None:
+    def __init__(self, dim: int, variational: bool, weight: float = 1.0) -> None:
         super().__init__()
-        self.dim, self.variational = dim, variational
+        self.dim, self.variational, self.weight = dim, variational, weight
         self.register_buffer("shift", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(()))
 
@@ -81,7 +83,7 @@ class Autoencoder(nn.Module):
         mean, log_variance = codes.chunk(2, 1)
         divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(1).mean()
         error = F.mse_loss(self.drawn(mean + (0.5 * log_variance).exp() * noise), images)
-        return 0.5 * images[0].numel() * error.log() + divergence
+        return 0.5 * images[0].numel() * error.log() + self.weight * divergence
 
     @torch.no_grad()
     def standardize(self, images: Tensor) -> None:
@@ -102,16 +104,17 @@ class Dense(Autoencoder):
         Units of the encoder's hidden layers; the decoder has them in reverse.
     activation : {"softplus", "relu", "tanh"}, keyword-only
         All but ReLU have second derivatives.
-    variational : bool, keyword-only
+    variational, weight : bool and float, keyword-only
+        See `Autoencoder`.
     generator : torch.Generator, keyword-only, optional
         Of the first weights.
     """
 
     def __init__(
         self, pixels: int, dim: int, *, hidden: Sequence[int] = (256, 128), activation: str = "softplus",
-        variational: bool = False, generator: torch.Generator | None = None,
+        variational: bool = False, weight: float = 1.0, generator: torch.Generator | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(dim, variational)
+        super().__init__(dim, variational, weight)
         if activation not in ACTIVATIONS:
             raise ValueError(f"unknown activation {activation!r}; expected {', '.join(ACTIVATIONS)}")
 

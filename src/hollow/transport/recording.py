@@ -24,7 +24,6 @@ from hollow.transport.study import Study, of_digits, of_faces
 from hollow.zoo import PHOTOGRAPHS_LICENCE, read_pair, write_pair
 
 DIM, FITTING, STEPS = 16, 2000, 1200  # of MNIST
-FACES = 4000  # photographs that are used
 
 
 def record(
@@ -39,7 +38,10 @@ def record(
         run = lambda seed: of_digits(data, dim=DIM, fitting=FITTING, steps=STEPS, seed=seed)  # noqa: E731
         todo.append(("mnist", data.sha256, run))
     if images is not None:
-        pixels = torch.from_numpy(load(images, limit=FACES).pixels)
+        pixels = torch.from_numpy(load(images, limit=autoencoders.IMAGES).pixels)
+        seen = autoencoders.load("photographs").manifest["n_images"]
+        if len(pixels) <= seen:
+            raise ValueError(f"the first {seen} photographs may have trained the autoencoder; {images} has no others")
         faces = lambda seed: of_faces("photographs", pixels, steps=STEPS, seed=seed, vae=vae("photographs"))  # noqa: E731
         todo.append(("photographs", sha256(images) if Path(images).is_file() else "", faces))
     left = sum(max(0, seeds - len(held.get(name, {}).get("runs", []))) for name, _, _ in todo)
