@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -655,7 +656,7 @@ def trained():
 
 def test_log_likelihood_is_that_of_quadrature(trained):
     precision = trained.precision(2.0)
-    found = oddity.log_likelihood(trained, precision, draws=2000)
+    found = oddity.log_likelihood(trained, precision, trained.held_out, draws=2000)
     axis = torch.linspace(-7, 7, 281)
     grid = torch.cartesian_prod(axis, axis)
     mean, beta = trained.network.decode(grid).double(), precision(grid).double()
@@ -667,18 +668,56 @@ def test_log_likelihood_is_that_of_quadrature(trained):
     assert found == pytest.approx(exact, abs=0.5)
 
 
-def test_variance_is_larger_outside_the_data_with_the_rbf_network(trained):
-    found = oddity.likelihoods(trained, (2.0,))
-    assert found["2"]["outside"] > 5 * found["2"]["inside"]
-    assert math.isfinite(found["ordinary"]["log likelihood"])
+def test_digits_that_choose_are_not_those_that_are_reported(trained):
+    assert len(trained.validation.images) == len(trained.held_out.images) == 20
+    shown = torch.cat((trained.digits.images, trained.validation.images, trained.held_out.images))
+    assert len(shown.unique(dim=0)) == len(shown)
+
+
+def test_variance_is_larger_outside_the_data_with_the_rbf_network(trained, monkeypatch):
+    monkeypatch.setattr(oddity, "STEPS", (50, 100))
+    found = oddity.likelihoods(trained, (0.05, 2.0))
+    assert found["rbf"]["2"]["outside"] > 5 * found["rbf"]["2"]["inside"]
+    assert found["chosen"]["rbf"] == "2"  # a twentieth of the mean distance covers hardly any digit that is new
+    for kind in ("rbf", "ordinary"):
+        best = found["chosen"][kind]
+        assert found[kind][best]["validation"] == max(row["validation"] for row in found[kind].values())
+        assert all(math.isfinite(row["log likelihood"]) for row in found[kind].values())
+    # The control: where other digits choose, the digits that are reported do not say which.
+    swapped = replace(trained, validation=trained.held_out, held_out=trained.validation)
+    other = oddity.likelihoods(swapped, (0.05, 2.0))
+    assert other["rbf"]["2"]["validation"] == found["rbf"]["2"]["log likelihood"]
+    assert other["rbf"]["2"]["log likelihood"] == found["rbf"]["2"]["validation"]
 
 
 def test_comparison_has_all_kinds_of_k_means(trained):
     found = oddity.compare(trained, (0.5, 2.0))
-    values = [found["euclidean"], found["no precision"], *found["riemannian"].values()]
-    assert len(values) == 4
+    values = [found["euclidean"], found["flat"], found["no precision"], *found["riemannian"].values()]
+    assert len(values) == 5
     assert all(1 / 3 < value <= 1 for value in values)
+    assert found["validation"].keys() == found["riemannian"].keys()
+    assert found["chosen"] == max(found["validation"], key=found["validation"].get)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = oddity.compare(trained, (0.5, 2.0))
     assert again == found
+
+
+def test_a_flat_metric_in_the_same_algorithm_finds_what_ordinary_k_means_finds(trained):
+    """So the rest of a gain is the metric's; the control is a metric that is not flat."""
+    ordinary = oddity.euclidean(trained)
+    flat, curved = (
+        oddity.cluster(trained, metric).labels
+        for metric in (geometry.PullBack(lambda z: z), trained.metric(trained.precision(0.5)))
+    )
+    assert geometry.f_measure(ordinary, flat) > 0.95
+    assert geometry.f_measure(ordinary, curved) < geometry.f_measure(ordinary, flat)
+
+
+def test_refinement_by_geodesics_is_measured(trained):
+    small = replace(trained, sizes=replace(trained.sizes, codes=30, grid=5))
+    found = oddity.refined(small, 2.0)
+    assert 1 / 3 < found["graph"] <= 1
+    assert 1 / 3 < found["refined"] <= 1
+    assert found["moves"] <= 30
+    assert 0 < found["seconds on the graph"] < found["seconds refined"]

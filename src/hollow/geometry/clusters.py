@@ -16,7 +16,8 @@ from hollow.geometry.graph import Graph
 from hollow.geometry.metric import Metric
 from hollow.prior import check, is_whole
 
-ROUGH: dict[str, Any] = {"knots": 6, "segments": 24, "tolerance": 1e-4, "quiet": True}  # for thousands of geodesics
+# For thousands of geodesics: more steps take ten times as long and change the mean squared distance by a thousandth.
+ROUGH: dict[str, Any] = {"knots": 6, "segments": 24, "steps": 20, "tolerance": 1e-4, "quiet": True}
 
 
 @dataclass(frozen=True)
