@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hollow.prior import check, is_positive
 
-FAINT = -60.0  # logarithm of the least bump: smaller ones change nothing, and denormal numbers take ten times as long
+FAINT = -60.0  # logarithm of the least bump of a fit: smaller ones change nothing, and denormal numbers take long
 
 
 class RBFPrecision(nn.Module):
@@ -118,7 +118,7 @@ class RBFPrecision(nn.Module):
         """Return the precision of each output, shape (n, N), at latents (n, D)."""
         # |z - c|^2 written out: torch.cdist has no second derivative in forward mode.
         far = (z[:, None] - self.centres).square().sum(-1)
-        return torch.exp((-self.rates * far).clamp_min(FAINT)) @ self.weights.T + self.floor
+        return torch.exp(-self.rates * far) @ self.weights.T + self.floor
 
     def sigma(self, z: Tensor) -> Tensor:
         """Return the standard deviation of each output, shape (n, N)."""
