@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from hollow import geometry, zoo
 from hollow.autoencoders import Dense, fit
 from hollow.digits import Digits
-from hollow.intervals import student as interval  # noqa: F401, until chapter 16 takes it from there
 from hollow.machine import shipped
 
 TRIPLES = ((0, 1, 2), (3, 4, 7), (5, 6, 9))  # of the published comparison
