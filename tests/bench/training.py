@@ -61,6 +61,7 @@ def speed(width: int, device: str = "cpu", repeats: int = 8, rounds: int = 7) ->
     pixels = faces.portraits(1024)[0]
     bare = replace(LITE, width=width, r1_gamma=0.0, ema=0.0)
     graphs = device == "cuda"
+    torch.backends.cudnn.benchmark = graphs  # as the example has it
     ours = Trainer(NORMAL, bare, pixels, device=device, graphs=graphs)
     lite = Trainer(NORMAL, replace(LITE, width=width), pixels, device=device, graphs=graphs)
     eager = Trainer(NORMAL, bare, pixels, device=device)
