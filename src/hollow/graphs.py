@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import torch
@@ -25,7 +26,8 @@ class Replayed:
 
     A graph repeats the same kernels on the same memory. So whatever changes from call to call must be an argument, of
     the same shape each time, and whatever lasts must be written in place; a number of Python's is frozen as it was.
-    The first three calls run as they are, on a stream of their own, as recording requires.
+    The first three calls run as they are, on a stream of their own, as recording requires. The graph keeps a pool of
+    memory of its own, beside that of the first calls.
 
     Parameters
     ----------
@@ -39,12 +41,17 @@ class Replayed:
         self.function, self.capture, self.calls = function, capture, 0
         self._inputs: tuple[Tensor, ...] = ()
         self._outputs: Outputs = {}
+        self._replay: Callable[[], None] | None = None
+        self._side: torch.cuda.Stream | None = None
 
     def __call__(self, *inputs: Tensor) -> Outputs:
-        self.calls += 1
-        if self.calls <= WARM_UP:
-            return self._aside(inputs)
-        if self.calls == WARM_UP + 1:
+        # Streams and recordings are those of the current device, which need not be the one that trains.
+        with torch.cuda.device(inputs[0].device) if inputs[0].is_cuda else contextlib.nullcontext():
+            self.calls += 1
+            return self._aside(inputs) if self.calls <= WARM_UP else self._again(inputs)
+
+    def _again(self, inputs: tuple[Tensor, ...]) -> Outputs:
+        if self._replay is None:
             self._inputs = tuple(x.clone() for x in inputs)
             self._replay, self._outputs = self.capture(lambda: self.function(*self._inputs))
         for mine, given in zip(self._inputs, inputs, strict=True):
@@ -55,9 +62,9 @@ class Replayed:
     def _aside(self, inputs: tuple[Tensor, ...]) -> Outputs:
         if not inputs[0].is_cuda:
             return self.function(*inputs)
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        self._side = self._side or torch.cuda.Stream()
+        self._side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._side):
             outputs = self.function(*inputs)
-        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.current_stream().wait_stream(self._side)
         return outputs

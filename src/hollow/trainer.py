@@ -117,8 +117,11 @@ class Trainer:
     def latents(self, n: int, step: int, stream: int = _LATENTS) -> Tensor:
         """Return the `n` latents of a step, shape (n, D)."""
         z = self.prior.sample(n, torch.Generator().manual_seed(self._stream(stream, step)))
-        z = z.pin_memory() if self.device.type == "cuda" else z  # else the host would wait for the copy
-        return z.to(self.device, non_blocking=True)
+        return self._sent(z)
+
+    def _sent(self, x: Tensor) -> Tensor:
+        x = x.pin_memory() if self.device.type == "cuda" else x  # else the host would wait for the copy
+        return x.to(self.device, non_blocking=True)
 
     def batch(self, step: int) -> Tensor:
         """Return the real images of a step in [-1, 1], shape (batch, 3, 64, 64); each epoch has its own order.
@@ -129,7 +132,7 @@ class Trainer:
         epoch, place = divmod(step, len(self.images) // size)
         if epoch != self._epoch:
             order = torch.Generator().manual_seed(self._stream(_ORDER, epoch))
-            self._epoch, self._order = epoch, torch.randperm(len(self.images), generator=order).to(self.device)
+            self._epoch, self._order = epoch, self._sent(torch.randperm(len(self.images), generator=order))
         x = self.images[self.ranks.part(self._order[place * size : (place + 1) * size])]
         x = x.contiguous(memory_format=torch.channels_last) if self.bf16 else x
         return x.float().div_(127.5).sub_(1)
