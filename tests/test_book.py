@@ -12,8 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
-from hollow import chapters, claims
+from hollow import chapters, claims, cli
 from hollow.book import BookError, build
 
 ROOT = Path(__file__).parents[1]
@@ -273,6 +274,23 @@ def test_a_claim_that_does_not_hold_or_says_nothing_fails_the_build(book, claim,
     (book / "book" / "claims.toml").write_text(claim)
     with pytest.raises(ValueError, match=message):
         build(book, render=False)
+
+
+def test_on_data_of_the_reader_a_claim_that_does_not_hold_is_told_and_stops_nothing(book):
+    done = build(book, parameters={"seed": 5})
+    line = "01_one: value = 7 breaks the claim min 1, max 2 (the title says so)"
+    assert done.claims == 0
+    assert done.broken == (line,)
+    assert line in (book / "_build/stage/book/status.md").read_text()
+    told = CliRunner().invoke(cli.app, ["book", "--root", str(book), "--seed", "5"])
+    assert told.exit_code == 0
+    assert line in told.output
+
+
+def test_on_data_of_the_reader_a_value_that_is_not_glued_still_fails(book):
+    write_chapter(book, "01_one", "x = 1", text="No value.")
+    with pytest.raises(ValueError, match="claimed value value is not glued"):
+        build(book, parameters={"seed": 5}, render=False)
 
 
 def test_claims_of_other_presets_are_not_checked(book):

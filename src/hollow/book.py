@@ -34,11 +34,24 @@ class BookError(ValueError):
 
 @dataclass(frozen=True)
 class Built:
-    """What a build did: chapters executed and reused, claims checked, and the first page (None if not rendered)."""
+    """What a build did.
+
+    Attributes
+    ----------
+    executed, reused : tuple of str
+        Chapters by name.
+    claims : int
+        How many claims hold.
+    broken : tuple of str
+        One line for each claim that does not hold on the reader's own data, models or seed.
+    page : Path or None
+        The first page, None if the pages were not rendered.
+    """
 
     executed: tuple[str, ...]
     reused: tuple[str, ...]
     claims: int
+    broken: tuple[str, ...]
     page: Path | None
 
 
@@ -78,7 +91,8 @@ def build(
     ------
     BookError
         If a chapter fails, a claim does not hold or a page has a warning. A failed chapter is not staged; the others
-        are, and the pages of the last good build stay as they are.
+        are, and the pages of the last good build stay as they are. The text is about the book's own data, models and
+        seed: with others, a claim that does not hold is returned, and listed on the status page.
     ValueError
         If a preset, parameter or chapter is unknown.
     """
@@ -101,11 +115,15 @@ def build(
 
     strangers = {claim.chapter for claim in claims} - {source.stem for source in chapters_.find(root)}
     failures += [f"claims.toml names the chapter {name}, which book/ does not hold" for name in sorted(strangers)]
-    checked = {}
+    held, broken = {}, []
     for source in sources:
         if staged[source].exists():
-            checked[source.stem], broken = claims_.check(claims, source.stem, chapters_.read(staged[source]), preset)
-            failures += broken
+            found = claims_.check(claims, source.stem, chapters_.read(staged[source]), preset)
+            held[source.stem] = found[0]
+            broken += found[1]
+            failures += found[2]
+    if not chapters_.theirs(values):
+        failures += broken
     if failures:
         raise BookError("\n".join(failures))
 
@@ -113,11 +131,11 @@ def build(
     if render and chapters is None:
         _sync(root, stage)
         with atomic(stage / "book" / "status.md") as part:
-            part.write_text(_status(root, list(staged.values()), checked), encoding="utf-8")
+            part.write_text(_status(root, list(staged.values()), held, broken), encoding="utf-8")
         page = _render(stage, out / "html")
     executed = tuple(source.stem for source in todo)
     reused = tuple(source.stem for source in sources if source not in todo)
-    return Built(executed, reused, sum(checked.values()), page)
+    return Built(executed, reused, sum(held.values()), tuple(broken), page)
 
 
 def _sync(root: Path, stage: Path) -> None:
@@ -138,12 +156,12 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-def _status(root: Path, staged: Sequence[Path], checked: Mapping[str, int]) -> str:
+def _status(root: Path, staged: Sequence[Path], held: Mapping[str, int], broken: Sequence[str]) -> str:
     """Return the status page: what was executed, when, where, with what, how long it took; faults that were tried."""
     facts = {path.stem: chapters_.read(path)["metadata"]["hollow"] for path in staged}
     last: dict[str, Any] = max(facts.values(), key=lambda fact: fact["date"], default={})
     rows = [
-        f"| [](./{name}.ipynb) | {fact['seconds']:.1f} | {fact['date']} | {checked.get(name, 0)} |"
+        f"| [](./{name}.ipynb) | {fact['seconds']:.1f} | {fact['date']} | {held.get(name, 0)} |"
         for name, fact in facts.items()
     ]
     parameters = ", ".join(f"`{name} = {value!r}`" for name, value in last.get("parameters", {}).items())
@@ -153,14 +171,15 @@ def _status(root: Path, staged: Sequence[Path], checked: Mapping[str, int]) -> s
         "",
         "This page is written by the build from what the chapters recorded while they ran.",
         "",
-        "| chapter | seconds | executed | claims checked |",
+        "| chapter | seconds | executed | claims that hold |",
         "|:--|--:|:--|--:|",
         *rows,
         "",
         f"In all {sum(fact['seconds'] for fact in facts.values()):.0f} seconds, though chapters run side by side, "
-        f"and {sum(checked.values())} claims. A claim is a bound on a number that the prose relies on; "
-        "the build fails where one does not hold, so all of these do.",
+        f"and {sum(held.values())} claims. A claim is a bound on a number that the prose relies on. "
+        "On the book's own data, models and seed the build fails where one does not hold.",
         "",
+        *_broken(broken),
         "Parameters",
         f": {parameters}",
         "",
@@ -175,6 +194,20 @@ def _status(root: Path, staged: Sequence[Path], checked: Mapping[str, int]) -> s
         "",
         *_faults(root / "book" / "assets" / chapters_.FAULTS),
     ])
+
+
+def _broken(lines: Sequence[str]) -> list[str]:
+    """Return the section on claims that do not hold on the reader's own data: no lines where all do."""
+    if not lines:
+        return []
+    return [
+        "## Sentences that do not hold here",
+        "",
+        "The text was written about other data. On these, the sentences in brackets are not true:",
+        "",
+        *(f"- `{line}`" for line in lines),
+        "",
+    ]
 
 
 def _faults(path: Path) -> list[str]:

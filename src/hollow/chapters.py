@@ -87,6 +87,11 @@ def complete(preset: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
     return values
 
 
+def theirs(values: Mapping[str, Any]) -> bool:
+    """Whether the data, models or seed are the reader's own, not those that the text was written about."""
+    return any(values.get(name, builtin) != builtin for name, builtin in {**PATHS, "seed": 0}.items())
+
+
 def check_known(paths: Sequence[Path], values: Mapping[str, Any]) -> None:
     """Raise a ValueError if `values` has a parameter that none of the chapters knows."""
     known = dict.fromkeys(name for path in paths for name in defaults(path))

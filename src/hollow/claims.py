@@ -113,26 +113,33 @@ def parse(text: str) -> Any:
         raise ValueError(f"glued {text!r} is not a plain value; glue float(x) or int(x)") from None
 
 
-def check(claims: tuple[Claim, ...], chapter: str, notebook: Mapping[str, Any], preset: str) -> tuple[int, list[str]]:
+def check(
+    claims: tuple[Claim, ...], chapter: str, notebook: Mapping[str, Any], preset: str
+) -> tuple[int, list[str], list[str]]:
     """Check the claims on one executed chapter.
 
     Returns
     -------
-    int, list of str
-        How many claims were checked under `preset`, and one line for each that fails.
+    int, list of str, list of str
+        How many claims hold under `preset`; one line for each that its value breaks; one for each whose value is not
+        glued, or is no plain value.
     """
-    values, failures, checked = glued(notebook), [], 0
+    values, held = glued(notebook), 0
+    broken: list[str] = []
+    faults: list[str] = []
     for claim in claims:
         if claim.chapter != chapter or (claim.presets and preset not in claim.presets):
             continue
-        checked += 1
         if claim.key not in values:
-            failures.append(f"{chapter}: claimed value {claim.key} is not glued by the chapter")
+            faults.append(f"{chapter}: claimed value {claim.key} is not glued by the chapter")
             continue
         try:
             failure = claim.failure(parse(values[claim.key]))
         except ValueError as error:
-            failure = f"{chapter}: {claim.key}: {error}"
+            faults.append(f"{chapter}: {claim.key}: {error}")
+            continue
         if failure:
-            failures.append(failure)
-    return checked, failures
+            broken.append(failure)
+        else:
+            held += 1
+    return held, broken, faults

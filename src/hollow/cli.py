@@ -300,6 +300,9 @@ def book(
     options: dict[str, Any] = {"force": force, "jobs": jobs, "chapters": chapter or None, "out": out}
     built = build(root, preset=preset, parameters=parameters, **options)
     typer.echo(f"{len(built.executed)} chapters executed, {len(built.reused)} reused, {built.claims} claims hold")
+    if built.broken:
+        typer.echo(f"{len(built.broken)} claims of the text do not hold with these parameters:", err=True)
+        typer.echo("\n".join(built.broken), err=True)
     if built.page:
         typer.echo(f"open {built.page}")
 
