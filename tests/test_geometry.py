@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 from sklearn.cluster import KMeans
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hollow import autoencoders, digits, geometry, oddity
 
@@ -154,6 +155,26 @@ def test_steps_of_the_precision_never_lower_the_likelihood(seed):
         beta = fitted(codes)
         values.append(float((beta.log() - beta * (squares + 1e-4)).sum()))
     assert all(b >= a - 1e-9 * abs(a) for a, b in itertools.pairwise(values))
+
+
+def test_the_fit_of_the_precision_meets_no_denormal_number():
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            made.append(func(*args, **(kwargs or {})))
+            return made[-1]
+
+    def denormal(x):
+        return bool(((x != 0) & (x.abs() < torch.finfo(x.dtype).tiny)).any())
+
+    codes, made = draws(400, 2).float(), []
+    with Watch():
+        fitted = geometry.RBFPrecision.fit(
+            codes, 0.1, centres=64, a=1.0, steps=3, generator=torch.Generator().manual_seed(0)
+        )
+    floats = [x for x in made if isinstance(x, torch.Tensor) and x.is_floating_point()]
+    assert floats
+    assert not any(map(denormal, floats))
+    assert denormal(torch.exp(-fitted.rates * torch.cdist(codes, fitted.centres).square()))  # its bumps as they are
 
 
 def test_one_precision_for_all_outputs_has_the_metric_of_equal_ones():
