@@ -45,12 +45,13 @@ def reader(
     return network.requires_grad_(False)
 
 
-def digits(network: Reader, real: Tensor) -> Judge:
+def digits(network: Reader, real: Tensor | quality.Statistics) -> Judge:
     """Return a judge of digits: classes with at least 2 % of them, the least share, and the distance of features.
 
-    `real` is (n, pixels), held-out digits; the same number should be judged each time.
+    `real` is (n, pixels), held-out digits, or the statistics of their features; the same number should be judged each
+    time.
     """
-    known = network.body(real)
+    known = network.body(real) if isinstance(real, Tensor) else real
 
     def judge(images: Tensor) -> dict[str, float]:
         shares = torch.bincount(network(images).argmax(1), minlength=10) / len(images)
