@@ -141,7 +141,8 @@ def one_is_killed(device, threads, steps, barrier, queue):
 
 
 def test_a_model_that_dies_is_named_and_ends_the_others(training, patience, monkeypatch):
+    before = set(multiprocessing.active_children())
     monkeypatch.setattr(training, "_train_some", one_is_killed)
     with pytest.raises(RuntimeError, match="model 2 of 2 on cpu died with exit code -9"):
         training._together(2, "cpu", threads=1, steps=1)
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= before

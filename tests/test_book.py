@@ -287,6 +287,23 @@ def test_on_data_of_the_reader_a_claim_that_does_not_hold_is_told_and_stops_noth
     assert line in told.output
 
 
+def test_a_claim_on_a_chapter_without_the_parameter_still_fails(book, tmp_path):
+    digits = tmp_path / "digits.npz"
+    digits.write_text("digits")
+    write_chapter(book, "01_one", GLUE + "  # changed")
+    chapter = book / "book" / "02_two.ipynb"
+    chapter.write_text(chapter.read_text().replace("seed = 0", "seed = 0\\ndigits = 'embedded'"))
+    (book / "book" / "claims.toml").write_text('[01_one.value]\nmin = 3\nwhy = "w"')
+    with pytest.raises(BookError, match="breaks the claim min 3"):
+        build(book, parameters={"digits": str(digits)}, render=False)
+
+
+@pytest.mark.parametrize(("values", "own"), [({}, False), ({"seed": 0, "device": "cuda"}, False), ({"seed": 1}, True),
+                                             ({"images": "a.zip"}, True), ({"models": "m"}, True)])  # fmt: skip
+def test_what_is_the_readers_own(values, own):
+    assert chapters.theirs(values) is own
+
+
 def test_on_data_of_the_reader_a_value_that_is_not_glued_still_fails(book):
     write_chapter(book, "01_one", "x = 1", text="No value.")
     with pytest.raises(ValueError, match="claimed value value is not glued"):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from hollow import interpolations, priors
+from hollow import interpolations, priors, two_sample
 from hollow.interpolations import CoordinateTransport, RadialTransport, linear, normalized, spherical
 from hollow.laws import Cauchy, Normal, Uniform
 from hollow.properties import LEVEL, Verdict, check, combined, detour, law_test, length, peak_speed
@@ -223,6 +223,16 @@ def test_slerp_written_the_usual_way_is_reported_as_singular():
     assert report[1].holds
     assert report[1].detail == "off antiparallel pairs and zero vectors"
     assert report[4].holds
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 16, 40, 100])
+def test_small_samples_have_the_exact_law_of_the_distance(n):
+    rng = np.random.default_rng(n)
+    for shift in (0.0, 1.0, 9.0):
+        a, b = rng.normal(size=n), rng.normal(size=n) + shift
+        exact = stats.ks_2samp(a, b, method="exact")
+        assert two_sample._at_least(exact.statistic, n) == pytest.approx(exact.pvalue, rel=1e-9)
+    assert stats.kstwo.sf(1.0, 8) < two_sample._at_least(1.0, 16) / 100  # the law of large samples is wrong here
 
 
 def test_a_reader_checks_a_prior_and_a_path_of_their_own_in_three_lines():

@@ -115,15 +115,14 @@ def build(
 
     strangers = {claim.chapter for claim in claims} - {source.stem for source in chapters_.find(root)}
     failures += [f"claims.toml names the chapter {name}, which book/ does not hold" for name in sorted(strangers)]
-    held, broken = {}, []
+    held: dict[str, int] = {}
+    broken: list[str] = []
     for source in sources:
         if staged[source].exists():
             found = claims_.check(claims, source.stem, chapters_.read(staged[source]), preset)
-            held[source.stem] = found[0]
-            broken += found[1]
-            failures += found[2]
-    if not chapters_.theirs(values):
-        failures += broken
+            held[source.stem], lines, faults = found
+            failures += faults
+            (broken if chapters_.theirs(chapters_.own(source, values)) else failures).extend(lines)
     if failures:
         raise BookError("\n".join(failures))
 
@@ -203,7 +202,7 @@ def _broken(lines: Sequence[str]) -> list[str]:
     return [
         "## Sentences that do not hold here",
         "",
-        "The text was written about other data. On these, the sentences in brackets are not true:",
+        "The text was written about other data, models or another seed. With these, what is in brackets may be false:",
         "",
         *(f"- `{line}`" for line in lines),
         "",

@@ -272,7 +272,8 @@ def book(
 ) -> None:
     """Execute and render the book.
 
-    A chapter is executed again only if it, the package, the models or the parameters changed. --student makes the
+    A chapter is executed again only if it, the package, the models or the parameters changed. The text was written
+    about the default data, models and seed: with others, claims of it that do not hold are listed. --student makes the
     edition for a class instead: the notebooks with an empty cell where a solution was.
 
     \b

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from hollow.laws import Array
 
 ROUNDING = 1e-6  # relative differences below this count as float32 rounding
 ENERGY_POINTS = 400  # vectors of each sample in the energy test
+SMALL = 100  # vectors of each sample up to which the law of the Kolmogorov-Smirnov distance is exact
 ENOUGH = 50  # permutations as large as the observed energy after which the test stops
 
 
@@ -76,7 +78,17 @@ def _ks(name: str, a: Array, b: Array) -> LawTest:
         distance = max(distance, float((np.arange(1, len(one) + 1) - beyond).max() / len(one)))
     (low, high), (low_b, high_b) = np.percentile(a, [25, 75]), np.percentile(b, [25, 75])
     spread = (high - low) / (high_b - low_b) if high_b - low_b > ROUNDING * unit else np.nan
-    return LawTest(name, float(stats.kstwo.sf(distance, max(1, round(len(a) / 2)))), distance, float(spread), len(a))
+    return LawTest(name, _at_least(distance, len(a)), distance, float(spread), len(a))
+
+
+def _at_least(distance: float, n: int) -> float:
+    """Return P(D >= distance) for two samples of n each: exact for small n (Gnedenko and Korolyuk, 1951)."""
+    if n > SMALL:
+        return float(stats.kstwo.sf(distance, round(n / 2)))
+    k = round(n * distance)
+    if k == 0:
+        return 1.0
+    return 2 * sum((-1) ** (j + 1) * comb(2 * n, n - j * k) for j in range(1, n // k + 1)) / comb(2 * n, n)
 
 
 def _energy(x: Tensor, y: Tensor, generator: torch.Generator | None, permutations: int) -> LawTest:

@@ -90,7 +90,7 @@ def speed(width: int, device: str = "cpu", repeats: int = 8, rounds: int = 7) ->
     }
     if graphs:
         figures["ratio without graphs"] = times["example"] / times["without graphs"]
-        figures["ours, peak GPU memory, GiB"] = memory
+        figures["ours, without R1 and average, peak GPU memory, GiB"] = memory
     if device == "cpu":
         convolving = _share_of_convolutions(ours)
         figures["share of the step in convolutions"] = convolving
@@ -156,10 +156,10 @@ def _together(models: int, device: str, threads: int, steps: int) -> tuple[float
     barrier, queue = context.Barrier(models), context.Queue()
     arguments = (device, threads, steps, barrier, queue)
     processes = [context.Process(target=_train_some, args=arguments, name=f"model {k}") for k in range(1, models + 1)]
-    for process in processes:
-        process.start()
-    running = {process.sentinel: process for process in processes}
     try:
+        for process in processes:
+            process.start()
+        running = {process.sentinel: process for process in processes}
         while running:
             for ended in map(running.pop, wait(running)):
                 ended.join()
@@ -167,8 +167,9 @@ def _together(models: int, device: str, threads: int, steps: int) -> tuple[float
                     raise RuntimeError(f"{ended.name} of {models} on {device} died with exit code {ended.exitcode}")
     finally:  # the others wait for it at the barrier
         for process in processes:
-            process.kill()
-            process.join()
+            if process.pid is not None:
+                process.kill()
+                process.join()
     spent, memory = zip(*(queue.get() for _ in processes), strict=True)
     return models * steps * LITE.batch / max(spent), max(memory)
 
