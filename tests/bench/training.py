@@ -4,7 +4,6 @@ import multiprocessing
 import resource
 import time
 from dataclasses import replace
-from multiprocessing.connection import wait
 
 import torch
 from timing import Work, finish, interleaved, matmul_peak
@@ -64,11 +63,6 @@ def speed(width: int, device: str = "cpu", repeats: int = 8, rounds: int = 7) ->
     graphs = device == "cuda"
     torch.backends.cudnn.benchmark = graphs  # as the example has it
     ours = Trainer(NORMAL, bare, pixels, device=device, graphs=graphs)
-    if graphs:  # of ours and its recording alone: the other loops do not exist yet
-        torch.cuda.reset_peak_memory_stats()
-        for _ in range(4 * bare.r1_every):
-            ours.step()
-        memory = torch.cuda.max_memory_allocated() / 2**30
     lite = Trainer(NORMAL, replace(LITE, width=width), pixels, device=device, graphs=graphs)
     eager = Trainer(NORMAL, bare, pixels, device=device)
     works: dict[str, Work] = {"example": ExampleLoop(width, pixels, device).step, "ours": ours.step, "lite": lite.step}
@@ -90,7 +84,6 @@ def speed(width: int, device: str = "cpu", repeats: int = 8, rounds: int = 7) ->
     }
     if graphs:
         figures["ratio without graphs"] = times["example"] / times["without graphs"]
-        figures["ours, without R1 and average, peak GPU memory, GiB"] = memory
     if device == "cpu":
         convolving = _share_of_convolutions(ours)
         figures["share of the step in convolutions"] = convolving
@@ -155,22 +148,12 @@ def _together(models: int, device: str, threads: int, steps: int) -> tuple[float
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(models), context.Queue()
     arguments = (device, threads, steps, barrier, queue)
-    processes = [context.Process(target=_train_some, args=arguments, name=f"model {k}") for k in range(1, models + 1)]
-    try:
-        for process in processes:
-            process.start()
-        running = {process.sentinel: process for process in processes}
-        while running:
-            for ended in map(running.pop, wait(running)):
-                ended.join()
-                if ended.exitcode:
-                    raise RuntimeError(f"{ended.name} of {models} on {device} died with exit code {ended.exitcode}")
-    finally:  # the others wait for it at the barrier
-        for process in processes:
-            if process.pid is not None:
-                process.kill()
-                process.join()
+    processes = [context.Process(target=_train_some, args=arguments) for _ in range(models)]
+    for process in processes:
+        process.start()
     spent, memory = zip(*(queue.get() for _ in processes), strict=True)
+    for process in processes:
+        process.join()
     return models * steps * LITE.batch / max(spent), max(memory)
 
 
