@@ -157,8 +157,8 @@ class Trainer:
         with autocast:
             fake = self._generate(z)
             d_loss = (
-                F.softplus(-self._judge(real).float()).mean()
-                + F.softplus(self._judge(fake.detach()).float()).mean()
+                F.softplus(-_wide(self._judge(real))).mean()
+                + F.softplus(_wide(self._judge(fake.detach()))).mean()
             )
         self.optimisers["discriminator"].zero_grad()
         d_loss.backward()
@@ -172,7 +172,7 @@ class Trainer:
 
         discriminator.requires_grad_(False)  # the generator's update needs no gradient of the discriminator's weights
         with autocast:  # the bare network: its wrapper would wait for gradients of weights that need none
-            g_loss = F.softplus(-discriminator(fake).float()).mean()
+            g_loss = F.softplus(-_wide(discriminator(fake))).mean()
         self.optimisers["generator"].zero_grad()
         g_loss.backward()
         self.optimisers["generator"].step()
@@ -183,9 +183,9 @@ class Trainer:
     def _r1(self, real: Tensor) -> Tensor:
         """Return gamma / 2 times the mean squared gradient norm of the logit on real images."""
         real = real.detach().requires_grad_(True)
-        logits = self._judge(real).float()
+        logits = _wide(self._judge(real))
         (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
-        penalty = self.recipe.r1_gamma / 2 * gradient.float().square().sum((1, 2, 3)).mean()
+        penalty = self.recipe.r1_gamma / 2 * _wide(gradient).square().sum((1, 2, 3)).mean()
         # DistributedDataParallel averages once every weight has a gradient, but the last bias has none from the
         # penalty (pytorch issue 47562): without this zero the ranks would drift apart.
         return penalty + 0 * logits.sum() if self.ranks.world > 1 else penalty
@@ -240,3 +240,8 @@ class Trainer:
     def finite(self) -> bool:
         """Return whether every weight is finite."""
         return all(bool(torch.isfinite(p).all()) for net in self._networks().values() for p in net.parameters())
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Return the tensor in float32 if it is narrower; float64 stays what it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
