@@ -143,3 +143,13 @@ def test_a_made_one_is_loaded_again(tmp_path):
     variational = autoencoders.make("portraits-vae", images, tmp_path, steps=2, progress=False)
     assert variational.stat().st_size < 0.7 * path.stat().st_size
     assert isinstance(autoencoders.load("portraits-vae", tmp_path).network, Convolutional)
+
+
+@pytest.mark.parametrize(("has", "trained_in"), [({"avx2": True}, torch.float32), ({"amx_bf16": True}, torch.bfloat16)])
+def test_it_trains_in_bfloat16_where_there_are_units_and_runs_in_float32(monkeypatch, has, trained_in):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    network, seen = Convolutional(4, width=4), []
+    network.encoder[0].register_forward_hook(lambda layer, x, y: seen.append(y.dtype))
+    network.train().coded(torch.zeros(2, 3, 64, 64))
+    network.eval().coded(torch.zeros(2, 3, 64, 64))
+    assert seen == [trained_in, torch.float32]

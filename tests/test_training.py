@@ -148,6 +148,15 @@ def test_fast_step_follows_the_plain_float32_step(pixels):
             assert float(a[key]) == pytest.approx(float(b[key]), rel=0.05, abs=0.02), key
 
 
+@pytest.mark.parametrize(
+    ("has", "expected"), [({"avx2": True, "avx512_bf16": False}, False), ({"amx_bf16": True}, True)]
+)
+def test_bfloat16_is_for_processors_that_have_it(pixels, monkeypatch, has, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert Trainer(NORMAL, TINY, pixels).bf16 is expected
+    assert Trainer(NORMAL, TINY, pixels, bf16=not expected).bf16 is not expected
+
+
 def test_r1_is_the_gradient_penalty(pixels):
     trainer = Trainer(NORMAL, replace(TINY, r1_gamma=2.0), pixels, bf16=False)
     x = trainer.batch(0).double()

@@ -1,4 +1,4 @@
-"""Which device a name means on this machine."""
+"""Which device a name means on this machine, and what it is fast at."""
 
 from __future__ import annotations
 
@@ -24,3 +24,13 @@ def named(name: str = "auto") -> str:
         found = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu (torch sees no GPU here)"
         raise ValueError(f"device {name!r} cannot be used; expected {found}")
     return name
+
+
+def bfloat16(name: str) -> bool:
+    """Return whether the device has units for bfloat16; without, a convolution takes many times as long in it."""
+    import torch
+
+    if torch.device(name).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hollow import priors
+from hollow import devices, priors
 from hollow.dcgan import SIZE, Discriminator, init_he, init_normal
 from hollow.distributed import ALONE, Ranks
 from hollow.experiments import Experiment, Recipe
@@ -39,8 +39,9 @@ class Trainer:
     device : str, keyword-only
         "cpu" or "cuda".
     seed : int, keyword-only
-    bf16 : bool, keyword-only
-        Convolutions in bfloat16 and channels_last; the weights stay float32.
+    bf16 : bool, keyword-only, optional
+        Convolutions in bfloat16 and channels_last; the weights stay float32. By default where the device has bfloat16
+        units.
     ranks : Ranks, keyword-only
         This process's place among those that train the model together. The recipe's batch is that of all of them:
         each takes its part of the images and latents of the step, and their gradients are averaged, so that they do
@@ -61,7 +62,7 @@ class Trainer:
         *,
         device: str = "cpu",
         seed: int = 0,
-        bf16: bool = True,
+        bf16: bool | None = None,
         ranks: Ranks = ALONE,
         graphs: bool = False,
     ) -> None:
@@ -72,6 +73,7 @@ class Trainer:
         if len(images) < recipe.batch:
             raise ValueError(f"{len(images)} images are fewer than a batch of {recipe.batch}; give more images")
         ranks.share(recipe.batch)
+        bf16 = devices.bfloat16(device) if bf16 is None else bf16
         self.experiment, self.recipe, self.seed, self.bf16, self.ranks = experiment, recipe, seed, bf16, ranks
         self.device, self.graphs = torch.device(device), graphs
         if graphs and (self.device.type != "cuda" or ranks.world > 1):
